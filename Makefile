@@ -1,0 +1,66 @@
+# Everything is made by Go alone; `make help` lists the targets.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo 0.1.0)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+# Flags for the tests: make test TESTFLAGS='-v -run Journal'
+TESTFLAGS ?=
+# Runs of each kind: make soak N=100
+N       ?= 10
+
+export CGO_ENABLED = 0
+BUILD    = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+BINARY   = bin/loopcheck
+SYSTEMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
+
+.DEFAULT_GOAL = help
+.PHONY: run test bench lint vuln build dist sample soak clean help
+
+run: build ## check this machine's loopback and write reports/latest/report.html
+	@$(BINARY) run
+
+test: ## run every test
+	$(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...
+
+bench: ## measure what loopcheck itself costs
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+lint: bin/tools ## check format, vet on every system, static analysis, modules
+	@test -z "$$(bin/tools/gofumpt -l . | tee /dev/stderr)" || { echo 'the files above are not formatted: run bin/tools/gofumpt -w .'; exit 1; }
+	@for system in linux darwin windows freebsd; do echo "vet $$system"; GOOS=$$system $(GO) vet ./... || exit 1; done
+	bin/tools/staticcheck ./...
+	$(GO) mod tidy -diff
+
+vuln: bin/tools ## look for known vulnerabilities in the dependencies (asks the Go vulnerability database)
+	bin/tools/govulncheck ./...
+
+bin/tools: tools/go.mod tools/go.sum
+	$(GO) build -C tools -o ../bin/tools/ tool
+	@touch bin/tools
+
+build: ## build bin/loopcheck
+	@$(BUILD) -o $(BINARY) ./cmd/loopcheck
+
+dist: ## build dist/ for every system, with checksums
+	@rm -rf dist && mkdir -p dist
+	@for system in $(SYSTEMS); do \
+		os=$${system%/*}; arch=$${system#*/}; suffix=; test $$os != windows || suffix=.exe; \
+		echo "dist/loopcheck-$$os-$$arch$$suffix"; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) -o dist/loopcheck-$$os-$$arch$$suffix ./cmd/loopcheck || exit 1; \
+	done
+	@cd dist && sha256sum loopcheck-* > SHA256SUMS
+
+sample: build ## make the committed sample report anew, and the README's sample output from it
+	$(BINARY) run
+	@mkdir -p reports/sample
+	@cp reports/latest/report.json reports/latest/report.html reports/latest/report.junit.xml reports/sample/
+	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
+
+soak: build ## run loopcheck N times in each surroundings and compare the machine before and after
+	$(GO) run ./lab/soak -n $(N) -- $(abspath $(BINARY)) run --json --out ''
+
+clean: ## remove what was built; reports stay
+	rm -rf bin dist
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,26 @@
+package check
+
+// The needs that several suites share. Each How is what a user would do, not
+// a description of it.
+var (
+	PingSocket = Need{
+		Name: "ping socket or CAP_NET_RAW",
+		How:  "allow ping sockets with `sysctl -w net.ipv4.ping_group_range='0 2147483647'`, or run as root, or give the binary the capability with `setcap cap_net_raw+ep loopcheck`",
+	}
+	NetRaw = Need{
+		Name: "CAP_NET_RAW",
+		How:  "run as root, or give the binary the capability with `setcap cap_net_raw+ep loopcheck`",
+	}
+	IPv6 = Need{
+		Name: "IPv6 loopback",
+		How:  "give lo its ::1 again with `sysctl -w net.ipv6.conf.lo.disable_ipv6=0`; a kernel started with ipv6.disable=1 has to be started without it",
+	}
+	OpenFiles = Need{
+		Name: "open files",
+		How:  "raise the limit with `ulimit -n 4096`, or LimitNOFILE= in a systemd unit",
+	}
+	Linux = Need{
+		Name: "Linux",
+		How:  "run it on Linux: the behaviour asked for, or the way to see it, is Linux's own",
+	}
+)
