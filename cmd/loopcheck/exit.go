@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/loopcheck/loopcheck/harness/run"
+)
+
+// Exit codes, as documented in the man page.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // a check failed
+	exitUsage       = 2   // the command line or the configuration is wrong
+	exitHarness     = 3   // loopcheck itself failed, or nothing matched
+	exitInterrupted = 130 // SIGINT
+	exitTerminated  = 143 // SIGTERM
+)
+
+// usageError is a mistake of the user's.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// codeError ends the program with a code and says nothing: what there was to
+// say has been printed.
+type codeError int
+
+func (e codeError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+// exitCode prints an error as one line and returns the code for it.
+func (a *app) exitCode(err error) int {
+	var code codeError
+	var usage *usageError
+	var nothing *run.NothingSelectedError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.Is(err, syscall.EPIPE):
+		// Whoever read stdout has seen enough.
+		return exitOK
+	}
+	_, _ = fmt.Fprintf(a.stderr, "loopcheck: %s\n", oneLine(err))
+	switch {
+	case errors.As(err, &nothing):
+		return exitHarness
+	case errors.As(err, &usage), !a.parsed:
+		return exitUsage
+	}
+	return exitHarness
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/folder"
+	"github.com/loopcheck/loopcheck/harness/journal"
+	"github.com/loopcheck/loopcheck/harness/progress"
+	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/run"
+)
+
+// runOptions are the flags of run.
+type runOptions struct {
+	selection run.Selection
+	out       string
+	json      bool
+	failOn    []string
+}
+
+func newRun(a *app) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Check this machine's loopback and write a report",
+		Long: `Run asks the selected checks one after another, prints a summary, and writes
+report.json, report.html and report.junit.xml into a folder named by the time
+under --out; "latest" there points at the newest. journal.jsonl beside them is
+written as the checks end: ` + "`loopcheck report render`" + ` makes a report of it should
+the run be killed.
+
+The first Ctrl-C (or SIGTERM) lets the check under way end and writes the
+reports, marked interrupted. The second stops at once.`,
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn",
+		Args:    noArguments,
+		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
+	}
+	selectionFlags(cmd, &o.selection)
+	f := cmd.Flags()
+	f.BoolVar(&o.selection.Full, "full", false, "also run the checks that are marked slow")
+	f.StringVar(&o.out, "out", "reports", "write the reports into a new folder under `DIR`; '' writes none")
+	f.BoolVar(&o.json, "json", false, "print the report as one JSON document instead of the summary")
+	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
+	return cmd
+}
+
+// selectionFlags are shared by the commands that select checks.
+func selectionFlags(cmd *cobra.Command, s *run.Selection) {
+	cmd.Flags().StringSliceVar(&s.Suites, "suite", nil, "only these `SUITES`, separated by commas")
+	cmd.Flags().StringVar(&s.LabelFilter, "label-filter", "", "only the checks whose labels match a Ginkgo label filter `EXPR`: IDs, suites, slow, benchmark")
+	_ = cmd.RegisterFlagCompletionFunc("suite", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var names []string
+		for _, s := range check.Suites() {
+			names = append(names, s.Name+"\t"+s.Title)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// selectionError makes the user's mistakes usage errors.
+func selectionError(err error) error {
+	var nothing *run.NothingSelectedError
+	if errors.As(err, &nothing) {
+		return err
+	}
+	return &usageError{err}
+}
+
+func (a *app) run(o runOptions) error {
+	for _, state := range o.failOn {
+		if err := oneOf("--fail-on", state, "warn", "skip", "inconclusive"); err != nil {
+			return &usageError{err}
+		}
+	}
+	plan, err := o.selection.Plan()
+	if err != nil {
+		return selectionError(err)
+	}
+	output, err := openOutput(o.out, time.Now())
+	if err != nil {
+		return &usageError{fmt.Errorf("--out: %w: choose another folder, or --out '' to write none", err)}
+	}
+	defer output.close()
+
+	display := progress.New(a.stderr, a.progressStyle())
+	stop := listen(func() {
+		_, _ = fmt.Fprintln(a.stderr, "loopcheck: stopping after this check; once more stops at once")
+	}, func() {
+		display.Close()
+		output.close()
+	})
+	observers := []run.Observer{display}
+	if output.journal != nil {
+		observers = append(observers, output.journal)
+	}
+	result, runErr := run.Run(plan, run.Options{
+		Tool:      tool(),
+		Command:   append([]string{"loopcheck"}, os.Args[1:]...),
+		Observers: observers,
+		Diagnose:  diagnose.Find,
+		Stop:      stop.requested,
+		Signals:   stop.signals,
+	})
+	stop.finishing()
+
+	// The files come first: what stdout says of them is then true.
+	writeErr := output.write(result)
+	printErr := a.printReport(o.json, result, output.shown())
+	if err := errors.Join(runErr, writeErr, ignoreClosedPipe(printErr)); err != nil {
+		return err
+	}
+	return exitFor(result, o.failOn, stop.code())
+}
+
+// exitFor draws the exit code from a report that was written.
+func exitFor(r *report.Report, failOn []string, signalCode int) error {
+	switch {
+	case signalCode != 0:
+		return codeError(signalCode)
+	case r.Summary.Failed > 0:
+		return codeError(exitFailed)
+	}
+	for _, state := range []check.State{check.Warn, check.Skip, check.Inconclusive} {
+		if slices.Contains(failOn, string(state)) && r.Summary.Count(state) > 0 {
+			return codeError(exitFailed)
+		}
+	}
+	return nil
+}
+
+// printReport prints what goes to stdout: one JSON document, or the summary
+// and where the reports are.
+func (a *app) printReport(asJSON bool, r *report.Report, where string) error {
+	if asJSON {
+		return report.JSON(r)(a.stdout)
+	}
+	style := report.Style{Colour: a.colored(a.stdout), Width: columns(a.stdout)}
+	if err := report.Text(r, style)(a.stdout); err != nil {
+		return err
+	}
+	if where == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "Report: %s\n", where)
+	return err
+}
+
+// progressStyle animates on a terminal, but for CI logs that look like one.
+func (a *app) progressStyle() progress.Style {
+	_, isTerminal := terminal(a.stderr)
+	return progress.Style{
+		Animated: isTerminal && os.Getenv("CI") == "",
+		Color:    a.colored(a.stderr),
+		Width:    func() int { return columns(a.stderr) },
+	}
+}
+
+// output is the folder of one run; without a folder nothing is written.
+type output struct {
+	dir     string
+	file    *os.File
+	journal *journal.Writer
+}
+
+func openOutput(reports string, started time.Time) (*output, error) {
+	if reports == "" {
+		return &output{}, nil
+	}
+	dir, err := folder.Create(reports, started)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(filepath.Join(dir, folder.Journal), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		_ = os.Remove(dir)
+		return nil, err
+	}
+	return &output{dir: dir, file: file, journal: journal.NewWriter(file)}, nil
+}
+
+// write writes the reports and points "latest" at them.
+func (o *output) write(r *report.Report) error {
+	if o.dir == "" {
+		return nil
+	}
+	if err := errors.Join(o.journal.Err(), writeReports(o.dir, r)); err != nil {
+		return err
+	}
+	return folder.PointLatest(o.dir)
+}
+
+func (o *output) close() {
+	if o.file != nil {
+		_ = o.file.Close()
+		o.file = nil
+	}
+}
+
+// shown is the path of the HTML report as a user would open it.
+func (o *output) shown() string {
+	if o.dir == "" {
+		return ""
+	}
+	latest := filepath.Join(filepath.Dir(o.dir), folder.Latest)
+	if target, err := os.Readlink(latest); err == nil && target == filepath.Base(o.dir) {
+		return filepath.Join(latest, folder.HTML)
+	}
+	return filepath.Join(o.dir, folder.HTML)
+}
+
+// writeReports writes every file format of a report into a folder.
+func writeReports(dir string, r *report.Report) error {
+	return errors.Join(
+		folder.Write(filepath.Join(dir, folder.JSON), report.JSON(r)),
+		folder.Write(filepath.Join(dir, folder.HTML), report.HTML(r)),
+		folder.Write(filepath.Join(dir, folder.JUnit), report.JUnit(r)),
+	)
+}

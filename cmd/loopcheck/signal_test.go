@@ -1,0 +1,196 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/report/reporttest"
+)
+
+// selection holds PING-019, which takes about a second and so leaves time to
+// stop the run in the middle of it, and the suite that comes after.
+const selection = "ping || udp"
+
+// journalDeadline bounds the wait for a line in the journal of a run.
+const journalDeadline = 20 * time.Second
+
+// startRun starts a run and waits until the check is under way.
+func startRun(t *testing.T, until string) *exec.Cmd {
+	t.Helper()
+	cmd := loopcheck(t, "run", "--label-filter", selection)
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("output:\n%s", output.String())
+		}
+	})
+	awaitJournal(t, cmd.Dir, `"began":"`+until+`"`)
+	return cmd
+}
+
+// awaitJournal reads the journal as it grows until a line holds the text.
+func awaitJournal(t *testing.T, dir, text string) {
+	t.Helper()
+	deadline := time.Now().Add(journalDeadline)
+	for time.Now().Before(deadline) {
+		for _, path := range journals(t, dir) {
+			if content, err := os.ReadFile(path); err == nil && strings.Contains(string(content), text) {
+				return
+			}
+		}
+		time.Sleep(time.Millisecond) // a file that grows has no event to wait for
+	}
+	t.Fatalf("no journal held %s within %v", text, journalDeadline)
+}
+
+func journals(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "reports", "2*", "journal.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func exitCode(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func readLatest(t *testing.T, dir string) report.Report {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, "reports", "latest", "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reporttest.Validate(t, content)
+	var r report.Report
+	if err := json.Unmarshal(content, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func needPing(t *testing.T) {
+	t.Helper()
+	cmd := loopcheck(t, "run", "--out", "", "--label-filter", "PING-001", "--fail-on", "skip")
+	if err := cmd.Run(); err != nil {
+		t.Skip("ping sockets and CAP_NET_RAW are refused here, and the long check needs either")
+	}
+}
+
+func TestOneSignalEndsTheRunWithAReport(t *testing.T) {
+	needPing(t)
+	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: exitTerminated} {
+		cmd := startRun(t, "PING-019")
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if got := exitCode(t, cmd); got != code {
+			t.Errorf("%v: exit code %d, want %d", signal, got, code)
+		}
+		r := readLatest(t, cmd.Dir)
+		if !r.Interrupted || r.Summary.Interrupted != 5 {
+			t.Errorf("%v: interrupted %v, %d checks interrupted, want those of udp", signal, r.Interrupted, r.Summary.Interrupted)
+		}
+		for _, c := range r.Checks {
+			if want := map[string]check.State{"PING-019": check.Pass, "UDP-001": check.Interrupted}[c.ID]; want != "" && c.State != want {
+				t.Errorf("%v: %s is %s, want %s", signal, c.ID, c.State, want)
+			}
+		}
+	}
+}
+
+func TestTwoSignalsEndTheRunAtOnce(t *testing.T) {
+	needPing(t)
+	cmd := loopcheck(t, "run", "--label-filter", selection)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitJournal(t, cmd.Dir, `"began":"PING-019"`)
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.Contains(lines.Text(), "once more stops at once") {
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	if got := exitCode(t, cmd); got != exitInterrupted {
+		t.Errorf("exit code %d, want %d", got, exitInterrupted)
+	}
+	if _, err := os.Stat(filepath.Join(cmd.Dir, "reports", "latest")); err == nil {
+		t.Error("the run went on to its reports")
+	}
+}
+
+func TestAKilledRunIsRenderedFromItsJournal(t *testing.T) {
+	needPing(t)
+	cmd := startRun(t, "PING-019")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed, as asked
+	journal := journals(t, cmd.Dir)[0]
+
+	render := loopcheck(t, "report", "render", "--json", journal)
+	out, err := render.Output()
+	if err != nil {
+		t.Fatalf("render: %v", err)
+	}
+	reporttest.Validate(t, out)
+	var r report.Report
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]string{}
+	for _, c := range r.Checks {
+		states[c.ID] = string(c.State) + " " + c.Message
+	}
+	for id, want := range map[string]string{
+		"PING-001": "pass ",
+		"PING-013": "pass ",
+		"PING-019": "interrupted under way when the run was killed",
+		"UDP-001":  "interrupted not asked: the run was killed before",
+	} {
+		if states[id] != want && !strings.HasPrefix(states[id], "skip") {
+			t.Errorf("%s: %q, want %q", id, states[id], want)
+		}
+	}
+	if !r.Interrupted || r.Summary.Total != 11 {
+		t.Errorf("interrupted %v, %d checks, want all 11 that were planned", r.Interrupted, r.Summary.Total)
+	}
+	for _, name := range []string{"report.json", "report.html", "report.junit.xml"} {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(journal), name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,9 @@
+package main
+
+// The suites that this binary carries. Importing one registers its checks.
+import (
+	_ "github.com/loopcheck/loopcheck/suites/latency"
+	_ "github.com/loopcheck/loopcheck/suites/ping"
+	_ "github.com/loopcheck/loopcheck/suites/tcp"
+	_ "github.com/loopcheck/loopcheck/suites/udp"
+)

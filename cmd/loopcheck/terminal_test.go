@@ -1,0 +1,96 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+)
+
+// onTerminal runs loopcheck with stderr on a pseudo-terminal of a width and
+// returns what the terminal was sent.
+func onTerminal(t *testing.T, columns uint16, environment ...string) string {
+	t.Helper()
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo-terminal is to be had here: %v", err)
+	}
+	defer master.Close()
+	if err := pty.Setsize(slave, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := loopcheck(t, "run", "--suite", "tcp,udp", "--out", "")
+	cmd.Env = append(append(cmd.Env, "TERM=xterm"), environment...)
+	cmd.Stderr = slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	var drawn bytes.Buffer
+	// Linux ends a terminal whose other side is closed with EIO.
+	if _, err := io.Copy(&drawn, master); err != nil && !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v:\n%s", err, drawn.String())
+	}
+	return drawn.String()
+}
+
+const redraw = "\r\x1b[K"
+
+// screen replays the redraws: what is left on each row.
+func screen(drawn string) []string {
+	var rows []string
+	for _, row := range strings.Split(strings.TrimSuffix(drawn, "\r\n"), "\r\n") {
+		parts := strings.Split(row, redraw)
+		rows = append(rows, parts[len(parts)-1])
+	}
+	return rows
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	drawn := onTerminal(t, 80)
+	if n := strings.Count(drawn, redraw); n < 20 {
+		t.Errorf("%d redraws, want at least one a check", n)
+	}
+	if !strings.Contains(drawn, "TCP-029 ") {
+		t.Error("the current check was not shown")
+	}
+	rows := screen(drawn)
+	if len(rows) != 2 {
+		t.Fatalf("%d rows are left, want one a suite: %q", len(rows), rows)
+	}
+	for i, want := range []string{`^tcp +10/10 +\d+\.\d s  \x1b\[32m10 pass\x1b\[0m$`, `^udp +5/5 +\d+\.\d s  \x1b\[32m5 pass\x1b\[0m$`} {
+		if !regexp.MustCompile(want).MatchString(rows[i]) {
+			t.Errorf("row %q, want %s", rows[i], want)
+		}
+	}
+}
+
+func TestProgressFitsANarrowTerminal(t *testing.T) {
+	colour := regexp.MustCompile(`\x1b\[[0-9;]*m`)
+	for _, part := range regexp.MustCompile(`\r\x1b\[K|\r\n`).Split(onTerminal(t, 40), -1) {
+		if n := len([]rune(colour.ReplaceAllString(part, ""))); n > 40 {
+			t.Errorf("%d columns drawn on 40: %q", n, part)
+		}
+	}
+}
+
+func TestNothingMovesWhereNobodyWatches(t *testing.T) {
+	for _, environment := range []string{"CI=true", "TERM=dumb"} {
+		if drawn := onTerminal(t, 80, environment); strings.Contains(drawn, "\x1b[K") || !strings.Contains(drawn, "tcp ") {
+			t.Errorf("%s: drew %q", environment, drawn)
+		}
+	}
+	if drawn := onTerminal(t, 80, "NO_COLOR=1"); strings.Contains(drawn, "\x1b[3") || !strings.Contains(drawn, redraw) {
+		t.Errorf("NO_COLOR: drew %q", drawn)
+	}
+}

@@ -1,0 +1,97 @@
+package diagnose
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// finders are asked in this order.
+var finders = []finder{loopbackInterface}
+
+// loopback is what there is to know about the loopback interface.
+type loopback struct {
+	name      string
+	up        bool
+	addresses []netip.Prefix
+}
+
+// readLoopback reads the first interface that has the loopback flag. It is a
+// variable so that tests can show machines that this one is not.
+var readLoopback = func() (loopback, error) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return loopback{}, fmt.Errorf("list interfaces: %w", err)
+	}
+	i := slices.IndexFunc(interfaces, func(i net.Interface) bool { return i.Flags&net.FlagLoopback != 0 })
+	if i < 0 {
+		return loopback{}, nil
+	}
+	lo := loopback{name: interfaces[i].Name, up: interfaces[i].Flags&net.FlagUp != 0}
+	addresses, err := interfaces[i].Addrs()
+	if err != nil {
+		return loopback{}, fmt.Errorf("list addresses of %s: %w", lo.name, err)
+	}
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			lo.addresses = append(lo.addresses, prefix)
+		}
+	}
+	return lo, nil
+}
+
+// loopbackInterface finds an interface that is missing, down, or without the
+// address that everything on loopback is asked at.
+func loopbackInterface(_ context.Context, _ Symptom) []Finding {
+	lo, err := readLoopback()
+	if err != nil {
+		return nil
+	}
+	switch {
+	case lo.name == "":
+		return []Finding{{Cause: Cause{
+			ID:       "lo-missing",
+			Summary:  "There is no loopback interface.",
+			Evidence: []string{"no interface has the LOOPBACK flag"},
+		}}}
+	case !lo.up:
+		// The kernel gives 127.0.0.1/8 and ::1 back when lo comes up, so one
+		// command mends both.
+		return []Finding{{
+			Cause: Cause{
+				ID:       "lo-down",
+				Summary:  fmt.Sprintf("The loopback interface %s is down.", lo.name),
+				Evidence: []string{fmt.Sprintf("%s: no UP flag; addresses: %s", lo.name, lo.list())},
+			},
+			Remedies: []Remedy{{Command: "ip link set dev " + lo.name + " up", Cause: "lo-down"}},
+		}}
+	case !lo.holds(netip.AddrFrom4([4]byte{127, 0, 0, 1})):
+		return []Finding{{
+			Cause: Cause{
+				ID:       "lo-without-127.0.0.1",
+				Summary:  fmt.Sprintf("The loopback interface %s does not have 127.0.0.1.", lo.name),
+				Evidence: []string{fmt.Sprintf("%s: addresses: %s", lo.name, lo.list())},
+			},
+			Remedies: []Remedy{{Command: "ip address add 127.0.0.1/8 dev " + lo.name, Cause: "lo-without-127.0.0.1"}},
+		}}
+	}
+	return nil
+}
+
+func (lo loopback) holds(address netip.Addr) bool {
+	return slices.ContainsFunc(lo.addresses, func(p netip.Prefix) bool { return p.Addr() == address })
+}
+
+func (lo loopback) list() string {
+	if len(lo.addresses) == 0 {
+		return "none"
+	}
+	list := make([]string, len(lo.addresses))
+	for i, a := range lo.addresses {
+		list[i] = a.String()
+	}
+	return strings.Join(list, ", ")
+}

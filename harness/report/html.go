@@ -1,0 +1,156 @@
+package report
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS string
+	//go:embed page.js
+	pageJS string
+)
+
+// HTML writes the report as one page that needs nothing but itself. Its
+// Content-Security-Policy (W3C CSP Level 3) admits the page's own style and
+// script, by their hashes, and no request to anywhere; whatever the machine
+// named is text and stays text.
+func HTML(r *Report) func(io.Writer) error {
+	return func(w io.Writer) error {
+		if err := pageTemplate.Execute(w, viewOf(harmless(r))); err != nil {
+			return fmt.Errorf("write the report as HTML: %w", err)
+		}
+		return nil
+	}
+}
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"duration":   humanDuration,
+	"ns":         humanNS,
+	"rate":       humanRate,
+	"limit":      limit,
+	"join":       strings.Join,
+	"caveats":    caveats,
+	"percentile": percentile,
+	"figures":    figures,
+	"interval":   func(i bench.Interval) string { return humanInterval(i.LowNS, i.HighNS) },
+	"grouped":    func(n any) string { return grouped(fmt.Sprint(n)) },
+	"glyph":      func(s check.State) string { return glyphs[s] },
+	"sortedKeys": func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
+	"trimNS":     func(name string) string { return strings.TrimSuffix(name, "_ns") },
+	"ordinal":    func(i int) int { return i + 1 },
+	"markOffset": func(row int) int { return 12 + 15*row },
+}).Parse(pageHTML))
+
+// glyphs stand beside the word of a state, never instead of it.
+var glyphs = map[check.State]string{
+	check.Pass: "✓", check.Fail: "✗", check.Warn: "!", check.Inconclusive: "?", check.Interrupted: "■", check.Skip: "–",
+}
+
+// pageView is a report as the template wants it.
+type pageView struct {
+	*Report
+	Policy      string
+	Style       template.HTML
+	Script      template.HTML
+	When        string
+	Counts      []stateCount
+	Roots       []RootCause
+	Findings    []Check
+	Unasked     []Check
+	Sections    []suiteView
+	Skips       []skipGroup
+	Percentiles []string // names that occur, in order
+	Plots       []benchmarkView
+	HostFacts   []fact
+	NoiseFacts  []fact
+}
+
+type stateCount struct {
+	State check.State
+	N     int
+}
+
+type suiteView struct {
+	check.Suite
+	Checks []Check
+	Counts []stateCount
+	Took   time.Duration
+}
+
+type benchmarkView struct {
+	bench.Result
+	Plot *distribution
+}
+
+type fact struct{ Name, Value string }
+
+func viewOf(r *Report) pageView {
+	v := pageView{
+		Report: r,
+		Policy: strings.Join([]string{
+			"default-src 'none'",
+			"style-src " + hashSource(pageCSS),
+			"script-src " + hashSource(pageJS),
+			"img-src data:",
+			"base-uri 'none'",
+			"form-action 'none'",
+		}, "; "),
+		// Both files are the project's own; wrapped whole, the template changes
+		// no byte of what was hashed.
+		Style:       template.HTML("<style>" + pageCSS + "</style>"),
+		Script:      template.HTML("<script>" + pageJS + "</script>"),
+		When:        r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"),
+		Counts:      countsOf(r.Summary),
+		Roots:       r.RootCauses(),
+		Skips:       skipGroups(r.Checks),
+		Percentiles: percentileNames(r.Benchmarks),
+		HostFacts:   machineFacts(r),
+		NoiseFacts:  noiseFacts(r),
+	}
+	for _, c := range r.Attention() {
+		if c.State == check.Interrupted {
+			v.Unasked = append(v.Unasked, c)
+		} else {
+			v.Findings = append(v.Findings, c)
+		}
+	}
+	for _, s := range r.suites() {
+		checks := r.checksOf(s.Name)
+		v.Sections = append(v.Sections, suiteView{Suite: s, Checks: checks, Counts: countsOf(Summarize(checks)), Took: took(checks)})
+	}
+	for _, b := range r.Benchmarks {
+		v.Plots = append(v.Plots, benchmarkView{Result: b, Plot: distributionOf(b)})
+	}
+	return v
+}
+
+func hashSource(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// countsOf lists the states that occur, passes first.
+func countsOf(s Summary) []stateCount {
+	var counts []stateCount
+	for _, state := range tableStates {
+		if n := s.Count(state); n > 0 {
+			counts = append(counts, stateCount{state, n})
+		}
+	}
+	return counts
+}

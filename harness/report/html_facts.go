@@ -1,0 +1,98 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/bench"
+)
+
+// unknown stands for a fact that could not be read.
+const unknown = "not known"
+
+func machineFacts(r *Report) []fact {
+	h := r.Host
+	virtualization := cmp.Or(h.Virtualization, unknown)
+	if virtualization == "none" {
+		virtualization = "none: bare metal"
+	}
+	user := unknown
+	if h.UID >= 0 {
+		user = "user ID " + strconv.Itoa(h.UID)
+	}
+	return []fact{
+		{"Host name", cmp.Or(h.Hostname, unknown)},
+		{"System", cmp.Or(h.OS, unknown)},
+		{"Kernel", cmp.Or(strings.TrimSpace(h.Kernel+" "+h.Arch), unknown)},
+		{"Processors", cmp.Or(processors(h.CPUs), unknown)},
+		{"Virtualization", virtualization},
+		{"Container", cmp.Or(h.Container, "none seen")},
+		{"Run as", user},
+		{"Capabilities", cmp.Or(strings.Join(h.Capabilities, ", "), "none")},
+		{"Clock source", cmp.Or(h.ClockSource, unknown)},
+	}
+}
+
+func noiseFacts(r *Report) []fact {
+	n := r.Noise
+	pressure := unknown
+	if n.PSICPU >= 0 {
+		pressure = share(n.PSICPU)
+	}
+	return []fact{
+		{"Time stolen by the hypervisor", share(n.Steal)},
+		{"Time tasks waited for a processor", pressure},
+		{"Load average at the end", strconv.FormatFloat(n.Load, 'f', 2, 64)},
+		{"Context switches", grouped(strconv.FormatUint(n.ContextSwitches, 10))},
+		{"Cost of reading the clock twice", humanNS(n.TimerOverheadNS)},
+	}
+}
+
+// share is a part of the whole, in percent.
+func share(part float64) string { return figure(part*100) + " %" }
+
+// limit is a resource limit, of which -1 means that there is none.
+func limit(n int64) string {
+	if n < 0 {
+		return "unlimited"
+	}
+	return grouped(strconv.FormatInt(n, 10))
+}
+
+// figures are measurements by name, in human units.
+func figures(measurements map[string]float64) []fact {
+	var facts []fact
+	for _, name := range slices.Sorted(maps.Keys(measurements)) {
+		label, value := humanMeasurement(name, measurements[name])
+		facts = append(facts, fact{label, value})
+	}
+	return facts
+}
+
+// percentileNames are the keys of all benchmarks' percentiles, smallest first
+// and the maximum last.
+func percentileNames(results []bench.Result) []string {
+	names := map[string]bool{}
+	for _, b := range results {
+		for name := range b.Percentiles {
+			names[name] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+}
+
+// rank is the percentile of a key such as "p99.9_ns"; what names none, such as
+// "max_ns", goes behind.
+func rank(name string) float64 {
+	number := strings.TrimSuffix(strings.TrimPrefix(name, "p"), "_ns")
+	p, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 101
+	}
+	return p
+}

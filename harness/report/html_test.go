@@ -1,0 +1,154 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"html"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/loopcheck/loopcheck/bench"
+)
+
+func TestHTMLGolden(t *testing.T) {
+	golden(t, "fixture.html", rendered(t, HTML(fixture(t))))
+}
+
+func TestHTMLOfAnEmptyReport(t *testing.T) {
+	page := string(rendered(t, HTML(&Report{})))
+	if !strings.Contains(page, "<h1>No check was run, so nothing is known of this machine.</h1>") {
+		t.Error("the verdict is missing")
+	}
+}
+
+// TestPolicyAdmitsThePagesOwnContent takes the hashes of what stands in the
+// page, as a browser does.
+func TestPolicyAdmitsThePagesOwnContent(t *testing.T) {
+	page := string(rendered(t, HTML(fixture(t))))
+	content := regexp.MustCompile(`Content-Security-Policy" content="([^"]+)"`).FindStringSubmatch(page)
+	if content == nil {
+		t.Fatal("the page has no policy")
+	}
+	policy := html.UnescapeString(content[1])
+	if !strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") {
+		t.Errorf("a weak policy: %s", policy)
+	}
+	for _, tag := range []string{"style", "script"} {
+		found := regexp.MustCompile(`(?s)<`+tag+`>(.*?)</`+tag+`>`).FindAllStringSubmatch(page, -1)
+		if len(found) != 1 {
+			t.Fatalf("%d elements %s, want 1", len(found), tag)
+		}
+		sum := sha256.Sum256([]byte(found[0][1]))
+		if want := tag + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
+			t.Errorf("the policy %s does not hold %s", policy, want)
+		}
+	}
+}
+
+func TestHTMLAsksForNothing(t *testing.T) {
+	page := string(rendered(t, HTML(fixture(t))))
+	for _, reference := range regexp.MustCompile(`\s(?:href|src|srcset|action|data)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if target := reference[1]; !strings.HasPrefix(target, "#") && target != "data:," {
+			t.Errorf("the page refers to %s", target)
+		}
+	}
+	if strings.Contains(page, "@import") || strings.Contains(page, "url(") {
+		t.Error("the style loads something")
+	}
+	if found := regexp.MustCompile(`<[^>]*\s(style|on\w+)=`).FindString(page); found != "" {
+		t.Errorf("the policy will refuse %s", found)
+	}
+}
+
+func TestHTMLShowsEveryCheck(t *testing.T) {
+	r := fixture(t)
+	page := string(rendered(t, HTML(r)))
+	for _, c := range r.Checks {
+		if strings.Count(page, `<details class="check" id="check-`+c.ID+`" data-state="`+string(c.State)+`">`) != 1 {
+			t.Errorf("%s is not there once", c.ID)
+		}
+	}
+}
+
+// TestContrast holds the colours to WCAG 2.2, success criterion 1.4.3: 4.5 to 1
+// for text, on paper, on a screen and on a dark one.
+func TestContrast(t *testing.T) {
+	const least = 4.5
+	light, dark, found := strings.Cut(pageCSS, "prefers-color-scheme: dark")
+	if !found {
+		t.Fatal("no dark palette")
+	}
+	for name, css := range map[string]string{"light": light, "dark": dark} {
+		colours := map[string]float64{}
+		for _, c := range regexp.MustCompile(`--(\w+): #([0-9a-f]{6});`).FindAllStringSubmatch(css, -1) {
+			colours[c[1]] = luminance(t, c[2])
+		}
+		for _, ground := range []string{"back", "raised"} {
+			for _, ink := range []string{"text", "quiet", "link", "pass", "fail", "warn", "inconclusive", "interrupted", "skip"} {
+				if ratio := contrast(colours[ground], colours[ink]); ratio < least {
+					t.Errorf("%s: %s on %s has a contrast of %.2f", name, ink, ground, ratio)
+				}
+			}
+		}
+	}
+}
+
+func contrast(a, b float64) float64 { return (math.Max(a, b) + 0.05) / (math.Min(a, b) + 0.05) }
+
+// luminance is the relative luminance of WCAG 2.2 of an sRGB colour.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		channel, err := strconv.ParseUint(hex[2*i:2*i+2], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := float64(channel) / 255
+		if v <= 0.04045 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		sum += weight * v
+	}
+	return sum
+}
+
+func TestDistributionKeepsEverySample(t *testing.T) {
+	d := distributionOf(benchmark(t, "tcp", 14_000))
+	if d == nil {
+		t.Fatal("a good histogram has no plot")
+	}
+	highest := 0.0
+	for _, bar := range d.Bars {
+		for _, length := range []string{bar.X, bar.Y, bar.Width, bar.Height} {
+			v, err := strconv.ParseFloat(strings.TrimSuffix(length, "%"), 64)
+			if err != nil || v < 0 || v > 100 {
+				t.Errorf("%s is no percent of the plot", length)
+			}
+		}
+		height, err := strconv.ParseFloat(strings.TrimSuffix(bar.Height, "%"), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		highest = math.Max(highest, height)
+	}
+	if highest != 100-plotTop {
+		t.Errorf("the highest bar takes %v %% of the plot, want %v", highest, 100-plotTop)
+	}
+	if !strings.HasPrefix(d.Label, "Distribution of 20,000 round trips from ") {
+		t.Errorf("label %q", d.Label)
+	}
+}
+
+func TestDistributionOfWhatCannotBeRead(t *testing.T) {
+	for _, histogram := range []string{"", "no base64!", "AAAA", "HISTFAAAAAA="} {
+		if d := distributionOf(bench.Result{Histogram: histogram}); d != nil {
+			t.Errorf("%q has a plot", histogram)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+// maxReportBytes bounds what Read takes into memory. A report of a thousand
+// checks and a hundred benchmarks is about 2 MiB.
+const maxReportBytes = 64 << 20
+
+// knownVersions are the schema versions that Read understands.
+var knownVersions = []string{SchemaVersion}
+
+// JSON writes the report in the form of docs/report.schema.json: one indented
+// document with a line feed at its end. Lists and maps that hold nothing are
+// written as [] and {}. A measurement or percentile that is not a finite
+// number has no form in JSON and is left out.
+func JSON(r *Report) func(io.Writer) error {
+	return func(w io.Writer) error {
+		r := rewritten(r, func(s string) string { return s })
+		for _, c := range r.Checks {
+			maps.DeleteFunc(c.Measurements, notFinite)
+		}
+		for _, b := range r.Benchmarks {
+			maps.DeleteFunc(b.Percentiles, notFinite)
+		}
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("write the report as JSON: %w", err)
+		}
+		return nil
+	}
+}
+
+func notFinite(_ string, v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
+
+// VersionError is a report of a schema version that this build cannot read.
+type VersionError struct {
+	Version string // empty where the document names none
+}
+
+func (e *VersionError) Error() string {
+	known := strings.Join(knownVersions, ", ")
+	if e.Version == "" {
+		return fmt.Sprintf("no schema_version: this is no loopcheck report of version %s", known)
+	}
+	return fmt.Sprintf("unknown schema_version %q: this loopcheck reads %s", e.Version, known)
+}
+
+// Read reads a report that JSON wrote. Keys that it does not know are ignored,
+// since a later loopcheck may add some without a new schema version. The error
+// is one line and says where the document is wrong; it is a *VersionError
+// where the document is of another schema version.
+func Read(from io.Reader) (*Report, error) {
+	document, err := io.ReadAll(io.LimitReader(from, maxReportBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	if len(document) > maxReportBytes {
+		return nil, fmt.Errorf("read report: larger than %d MiB", maxReportBytes>>20)
+	}
+	if len(bytes.TrimSpace(document)) == 0 {
+		return nil, errors.New("read report: it is empty")
+	}
+	r, err := parse(document)
+	if err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	return r, nil
+}
+
+func parse(document []byte) (*Report, error) {
+	var head struct {
+		SchemaVersion string `json:"schema_version"`
+	}
+	if err := json.Unmarshal(document, &head); err != nil {
+		return nil, located(document, err)
+	}
+	if !slices.Contains(knownVersions, head.SchemaVersion) {
+		return nil, &VersionError{Version: head.SchemaVersion}
+	}
+	var r Report
+	if err := json.Unmarshal(document, &r); err != nil {
+		return nil, located(document, err)
+	}
+	for i, c := range r.Checks {
+		if !slices.Contains(check.States, c.State) {
+			return nil, fmt.Errorf("checks[%d] (%q): unknown state %q: it is one of %s", i, c.ID, c.State, join(check.States))
+		}
+	}
+	if !slices.Contains(check.States, r.Summary.Verdict) {
+		return nil, fmt.Errorf("summary: unknown verdict %q: it is one of %s", r.Summary.Verdict, join(check.States))
+	}
+	return &r, nil
+}
+
+func join(states []check.State) string {
+	var names []string
+	for _, s := range states {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
+// located puts the line and column in front of an error of encoding/json.
+func located(document []byte, err error) error {
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s: %w", position(document, syntax.Offset), err)
+	case errors.As(err, &mismatch):
+		where := position(document, mismatch.Offset)
+		if mismatch.Field == "" {
+			return fmt.Errorf("%s: found a JSON %s, not a report", where, mismatch.Value)
+		}
+		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(visible(mismatch.Field)), mismatch.Value, mismatch.Type)
+	}
+	return err
+}
+
+// position is the line and column, from 1, of the last byte that was read.
+func position(document []byte, offset int64) string {
+	read := document[:min(max(offset, 0), int64(len(document)))]
+	line := 1 + bytes.Count(read, []byte("\n"))
+	column := len(read) - (bytes.LastIndexByte(read, '\n') + 1)
+	return fmt.Sprintf("line %d, column %d", line, max(column, 1))
+}

@@ -1,0 +1,80 @@
+package report
+
+import (
+	"encoding/xml"
+	"strings"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2/reporters"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+func junitOf(t *testing.T, r *Report) reporters.JUnitTestSuites {
+	t.Helper()
+	var document reporters.JUnitTestSuites
+	if err := xml.Unmarshal(rendered(t, JUnit(r)), &document); err != nil {
+		t.Fatalf("it is not well-formed: %v", err)
+	}
+	return document
+}
+
+func TestJUnitGolden(t *testing.T) {
+	golden(t, "fixture.junit.xml", rendered(t, JUnit(fixture(t))))
+}
+
+func TestJUnitCounts(t *testing.T) {
+	document := junitOf(t, fixture(t))
+	if len(document.TestSuites) != 3 {
+		t.Fatalf("%d suites, want 3", len(document.TestSuites))
+	}
+	// Three skips and the inconclusive check are skipped; the interrupted one
+	// is an error; the warning is neither.
+	if document.Tests != 12 || document.Failures != 2 || document.Errors != 1 || document.Disabled != 4 {
+		t.Errorf("tests %d, failures %d, errors %d, disabled %d; want 12, 2, 1, 4",
+			document.Tests, document.Failures, document.Errors, document.Disabled)
+	}
+}
+
+func TestJUnitStates(t *testing.T) {
+	cases := map[string]reporters.JUnitTestCase{}
+	for _, suite := range junitOf(t, fixture(t)).TestSuites {
+		for _, test := range suite.TestCases {
+			id, _, _ := strings.Cut(test.Name, " ")
+			cases[id] = test
+			if test.Classname != suite.Name {
+				t.Errorf("%s is of class %q in suite %q", id, test.Classname, suite.Name)
+			}
+		}
+	}
+	if failed := cases["PING-002"].Failure; failed == nil || !strings.Contains(failed.Message, "echoes from ::1 within 1 s") ||
+		!strings.Contains(failed.Description, "remedy: sysctl -w net.ipv6.conf.lo.disable_ipv6=0") {
+		t.Errorf("PING-002: %+v", failed)
+	}
+	if warned := cases["TCP-051"]; warned.Failure != nil || warned.Error != nil || warned.Skipped != nil ||
+		!strings.HasPrefix(warned.SystemOut, "warning: net.core.somaxconn is 128") {
+		t.Errorf("TCP-051: %+v", warned)
+	}
+	if skip := cases["PING-013"].Skipped; skip == nil || !strings.Contains(skip.Message, "needs CAP_NET_RAW") {
+		t.Errorf("PING-013: %+v", skip)
+	}
+	if skip := cases["UDP-003"].Skipped; skip == nil || !strings.HasPrefix(skip.Message, "skipped - inconclusive: the hypervisor") {
+		t.Errorf("UDP-003: %+v", skip)
+	}
+	if stopped := cases["UDP-010"].Error; stopped == nil || stopped.Type != "interrupted" || stopped.Message == "" {
+		t.Errorf("UDP-010: %+v", stopped)
+	}
+}
+
+func TestJUnitAlwaysHasAMessage(t *testing.T) {
+	for _, state := range check.States {
+		r := &Report{Checks: []Check{{ID: "TCP-001", Suite: "tcp", State: state, Message: " \n"}}}
+		test := junitOf(t, r).TestSuites[0].TestCases[0]
+		switch {
+		case test.Failure != nil && strings.TrimSpace(test.Failure.Message) == "",
+			test.Error != nil && strings.TrimSpace(test.Error.Message) == "",
+			test.Skipped != nil && strings.TrimSpace(test.Skipped.Message) == "":
+			t.Errorf("%s has an empty message", state)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+// Package report is what came out of a run: the typed report, and one function
+// for each format it is written in.
+package report
+
+import (
+	"time"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/host"
+)
+
+// SchemaVersion is the version of the JSON form, described in
+// docs/report.schema.json. It changes when a reader of the old form would
+// misread the new one.
+const SchemaVersion = "1"
+
+// Report is the outcome of one run on one machine. Checks stand in the order
+// they ran in.
+type Report struct {
+	SchemaVersion string         `json:"schema_version"`
+	Tool          Tool           `json:"tool"`
+	Started       time.Time      `json:"started"` // UTC
+	Duration      time.Duration  `json:"duration_ns"`
+	Command       []string       `json:"command"` // without the path of the binary
+	Interrupted   bool           `json:"interrupted"`
+	Host          host.Facts     `json:"host"`
+	Noise         host.Noise     `json:"noise"`
+	Summary       Summary        `json:"summary"`
+	Suites        []check.Suite  `json:"suites"` // those that ran, in order
+	Checks        []Check        `json:"checks"`
+	Benchmarks    []bench.Result `json:"benchmarks"`
+}
+
+// Tool says what made the report.
+type Tool struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+}
+
+// Check is the outcome of one check.
+type Check struct {
+	ID       string        `json:"id"`
+	Suite    string        `json:"suite"`
+	Title    string        `json:"title"`
+	Grade    check.Grade   `json:"grade"`
+	State    check.State   `json:"state"`
+	Duration time.Duration `json:"duration_ns"`
+	// Message says why the state is not pass; empty otherwise.
+	Message  string            `json:"message"`
+	Location string            `json:"location,omitempty"` // file:line of the assertion that failed
+	Evidence []check.Evidence  `json:"evidence"`
+	Causes   []diagnose.Cause  `json:"causes"`
+	Remedies []diagnose.Remedy `json:"remedies"`
+	// Missing is the need for want of which the check was skipped.
+	Missing      *check.Missing     `json:"missing,omitempty"`
+	Source       string             `json:"source"`
+	Labels       []string           `json:"labels"`
+	Measurements map[string]float64 `json:"measurements"`
+}
+
+// Summary counts the checks by state.
+type Summary struct {
+	// Verdict is the state that decides: the first of fail, warn, inconclusive,
+	// interrupted that any check has; else pass, or skip where nothing passed.
+	Verdict      check.State `json:"verdict"`
+	Passed       int         `json:"passed"`
+	Failed       int         `json:"failed"`
+	Warned       int         `json:"warned"`
+	Skipped      int         `json:"skipped"`
+	Inconclusive int         `json:"inconclusive"`
+	Interrupted  int         `json:"interrupted"`
+	Total        int         `json:"total"`
+}
+
+// Count is the number of checks in a state.
+func (s Summary) Count(state check.State) int {
+	switch state {
+	case check.Pass:
+		return s.Passed
+	case check.Fail:
+		return s.Failed
+	case check.Warn:
+		return s.Warned
+	case check.Skip:
+		return s.Skipped
+	case check.Inconclusive:
+		return s.Inconclusive
+	case check.Interrupted:
+		return s.Interrupted
+	}
+	return 0
+}
+
+// Summarize counts the checks and draws the verdict.
+func Summarize(checks []Check) Summary {
+	s := Summary{Total: len(checks)}
+	for _, c := range checks {
+		switch c.State {
+		case check.Pass:
+			s.Passed++
+		case check.Fail:
+			s.Failed++
+		case check.Warn:
+			s.Warned++
+		case check.Skip:
+			s.Skipped++
+		case check.Inconclusive:
+			s.Inconclusive++
+		case check.Interrupted:
+			s.Interrupted++
+		}
+	}
+	s.Verdict = check.Pass
+	if s.Passed == 0 {
+		s.Verdict = check.Skip
+	}
+	for _, state := range []check.State{check.Fail, check.Warn, check.Inconclusive, check.Interrupted} {
+		if s.Count(state) > 0 {
+			s.Verdict = state
+			break
+		}
+	}
+	return s
+}
+
+// RootCause is a cause with every check of the report that it explains.
+type RootCause struct {
+	diagnose.Cause
+	Remedies []diagnose.Remedy
+	Explains []string // IDs of checks
+}
+
+// RootCauses gathers the causes of all checks, each once, those that explain
+// most first.
+func (r *Report) RootCauses() []RootCause { return gatherCauses(r.Checks) }
+
+// Attention returns the checks that did not pass and were not merely skipped,
+// worst first; checks of one state keep their order.
+func (r *Report) Attention() []Check { return worstFirst(r.Checks) }

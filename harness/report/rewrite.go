@@ -1,0 +1,98 @@
+package report
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// rewritten returns a deep copy of a report in which every string went through
+// edit and every slice and map that was nil is empty. Walking the types keeps
+// a field that is added later from being forgotten.
+func rewritten(r *Report, edit func(string) string) *Report {
+	return rewrite(reflect.ValueOf(r), edit).Interface().(*Report)
+}
+
+func rewrite(v reflect.Value, edit func(string) string) reflect.Value {
+	t := v.Type()
+	switch v.Kind() {
+	case reflect.String:
+		return reflect.ValueOf(edit(v.String())).Convert(t)
+	case reflect.Slice:
+		out := reflect.MakeSlice(t, v.Len(), v.Len())
+		for i := range v.Len() {
+			out.Index(i).Set(rewrite(v.Index(i), edit))
+		}
+		return out
+	case reflect.Map:
+		out := reflect.MakeMapWithSize(t, v.Len())
+		for key, value := range v.Seq2() {
+			out.SetMapIndex(rewrite(key, edit), rewrite(value, edit))
+		}
+		return out
+	case reflect.Pointer:
+		if v.IsNil() {
+			return v
+		}
+		out := reflect.New(t.Elem())
+		out.Elem().Set(rewrite(v.Elem(), edit))
+		return out
+	case reflect.Struct:
+		out := reflect.New(t).Elem()
+		out.Set(v)
+		if t == reflect.TypeFor[time.Time]() {
+			return out
+		}
+		for i := range t.NumField() {
+			if t.Field(i).IsExported() {
+				out.Field(i).Set(rewrite(v.Field(i), edit))
+			}
+		}
+		return out
+	}
+	return v
+}
+
+// harmless returns a copy of a report whose strings can be shown to a person.
+// Host names, process names and what a peer sent come from the machine and may
+// hold anything: terminal escapes, characters that XML forbids, and marks that
+// turn the direction of text so that it reads as something else.
+func harmless(r *Report) *Report { return rewritten(r, visible) }
+
+// visible writes out every character that is not seen, save for line feeds;
+// tabs become spaces. What it returns holds no terminal escape.
+func visible(s string) string {
+	if strings.IndexFunc(s, unseen) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var out strings.Builder
+	for rest := s; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&out, `\x%02x`, rest[0])
+		case r == '\t':
+			out.WriteString("    ")
+		case r == '\r':
+			out.WriteString(`\r`)
+		case !unseen(r):
+			out.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&out, `\x%02x`, r)
+		case r <= 0xffff:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&out, `\U%08x`, r)
+		}
+		rest = rest[size:]
+	}
+	return out.String()
+}
+
+func unseen(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }
+
+// oneLine keeps a string that has to stay on its line on it.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }

@@ -1,0 +1,195 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/host"
+)
+
+// Text writes the summary for a terminal: what ran, what needs attention, what
+// was skipped, the verdict. What the machine named is made harmless first.
+func Text(r *Report, style Style) func(io.Writer) error {
+	return func(w io.Writer) error {
+		r := harmless(r)
+		p := newPrintout(style)
+		p.header(r)
+		p.suites(r)
+		p.benchmarks(r.Benchmarks)
+		p.attention(r)
+		p.skips(r.Checks)
+		p.line()
+		for _, line := range wrap(r.Sentence(), p.style.Width) {
+			p.line(p.paint(bold+";"+stateInk[r.Summary.Verdict], line))
+		}
+		_, err := io.WriteString(w, p.String())
+		return err
+	}
+}
+
+// header puts what was run on what, the facts kept whole where a line breaks.
+func (p *printout) header(r *Report) {
+	const separator = " · "
+	facts := append([]string{"loopcheck " + r.Tool.Version}, hostFacts(r.Host)...)
+	line := ""
+	for _, fact := range facts {
+		fact = shorten(oneLine(fact), p.style.Width-4)
+		switch {
+		case line == "":
+			line = fact
+		case columns(line)+columns(separator)+columns(fact) <= p.style.Width:
+			line += separator + fact
+		default:
+			p.line(p.paint(faint, line))
+			line = "  " + fact
+		}
+	}
+	p.line(p.paint(faint, line))
+}
+
+// hostFacts are what tells the machine apart from others, as far as known.
+func hostFacts(h host.Facts) []string {
+	facts := []string{
+		h.Hostname,
+		h.OS,
+		strings.TrimSpace("kernel " + h.Kernel + " " + h.Arch),
+		processors(h.CPUs),
+		h.Virtualization,
+		h.Container,
+	}
+	if h.Kernel == "" {
+		facts[2] = h.Arch
+	}
+	if h.Virtualization == "none" {
+		facts[4] = "bare metal"
+	}
+	return slices.DeleteFunc(facts, func(s string) bool { return s == "" })
+}
+
+// processors counts the logical processors by model.
+func processors(cpus []host.CPU) string {
+	counts := map[string]int{}
+	var models []string
+	for _, c := range cpus {
+		model := cmp.Or(c.Model, "CPU")
+		if counts[model] == 0 {
+			models = append(models, model)
+		}
+		counts[model]++
+	}
+	for i, model := range models {
+		models[i] = fmt.Sprintf("%d × %s", counts[model], model)
+	}
+	return strings.Join(models, " + ")
+}
+
+// tableStates are the states in the order of the table's columns.
+var tableStates = []check.State{check.Pass, check.Fail, check.Warn, check.Inconclusive, check.Interrupted, check.Skip}
+
+// suites puts a row for each suite, with a column for each state that occurs.
+func (p *printout) suites(r *Report) {
+	suites := r.suites()
+	if len(suites) == 0 {
+		return
+	}
+	states := slices.DeleteFunc(slices.Clone(tableStates), func(s check.State) bool {
+		return s != check.Pass && r.Summary.Count(s) == 0
+	})
+	const gap, timeWidth, leastTitle = 2, 7, 12
+	nameWidth := len("suite")
+	for _, s := range suites {
+		nameWidth = max(nameWidth, min(columns(s.Name), 12))
+	}
+	titleWidth := p.style.Width - nameWidth - 2 - timeWidth - gap
+	head := ""
+	for _, s := range states {
+		head += padLeft(string(s), gap+max(len(s), 4))
+		titleWidth -= gap + max(len(s), 4)
+	}
+	longest := 0
+	for _, s := range suites {
+		longest = max(longest, columns(s.Title))
+	}
+	if titleWidth = min(titleWidth, longest); titleWidth < min(leastTitle, longest) {
+		titleWidth = 0
+	}
+
+	p.line()
+	p.line(p.paint(faint, padRight("suite", nameWidth+2+titleWidth)+head+padLeft("time", gap+timeWidth)))
+	for _, s := range suites {
+		checks := r.checksOf(s.Name)
+		row := padRight(shorten(oneLine(s.Name), nameWidth), nameWidth+2)
+		row += p.paint(faint, padRight(shorten(oneLine(s.Title), titleWidth), titleWidth))
+		counts := Summarize(checks)
+		for _, state := range states {
+			width := gap + max(len(state), 4)
+			if n := counts.Count(state); n > 0 {
+				row += p.paint(stateInk[state], padLeft(fmt.Sprint(n), width))
+			} else {
+				row += p.paint(faint, padLeft("·", width))
+			}
+		}
+		p.line(row, padLeft(humanDuration(took(checks)), gap+timeWidth))
+	}
+}
+
+// benchmarks puts a row for each benchmark, and below what makes its figures
+// worth less.
+func (p *printout) benchmarks(results []bench.Result) {
+	if len(results) == 0 {
+		return
+	}
+	const figureWidth, intervalWidth, rateWidth = 9, 18, 11
+	nameWidth := p.style.Width - 3*figureWidth - intervalWidth - rateWidth
+	p.line()
+	head := padRight("round trip", nameWidth)
+	for _, s := range []string{"p50", "p90", "p99"} {
+		head += padLeft(s, figureWidth)
+	}
+	p.line(p.paint(faint, head+padLeft("p50, 95 % CI", intervalWidth)+padLeft("rate", rateWidth)))
+	for _, b := range results {
+		name := oneLine(b.Name)
+		if columns(name) > nameWidth {
+			p.line(shorten(name, p.style.Width))
+			name = ""
+		}
+		row := padRight(name, nameWidth)
+		for _, key := range []string{"p50_ns", "p90_ns", "p99_ns"} {
+			row += padLeft(percentile(b, key), figureWidth)
+		}
+		row += padLeft(humanInterval(b.CI95.LowNS, b.CI95.HighNS), intervalWidth)
+		p.line(row, padLeft(humanRate(b.RatePerS), rateWidth))
+		for _, caveat := range caveats(b) {
+			p.block(2, yellow, caveat)
+		}
+	}
+}
+
+func percentile(b bench.Result, key string) string {
+	if v, ok := b.Percentiles[key]; ok {
+		return humanNS(v)
+	}
+	return "–"
+}
+
+// caveats say what keeps the figures of a benchmark from being taken at their
+// word.
+func caveats(b bench.Result) []string {
+	var found []string
+	interval := b.CI95.LowNS != 0 || b.CI95.HighNS != 0
+	if interval && b.CI95.Confidence > 0 && b.CI95.Confidence < 0.95 {
+		found = append(found, fmt.Sprintf("the interval holds with %.1f %%: %s are too few for 95 %%",
+			b.CI95.Confidence*100, count(len(b.Restarts), "restart")))
+	}
+	for _, reason := range slices.Sorted(maps.Keys(b.Taint)) {
+		found = append(found, fmt.Sprintf("%d of %s tainted: %s",
+			b.Taint[reason], count(len(b.Restarts), "restart"), oneLine(reason)))
+	}
+	return found
+}

@@ -1,0 +1,106 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/onsi/ginkgo/v2/types"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+// Selection is what a user chose to have checked.
+type Selection struct {
+	// Suites names the suites; empty means all.
+	Suites []string
+	// LabelFilter is a Ginkgo label filter over check.Check.Labels; empty
+	// means all. See https://onsi.github.io/ginkgo/#spec-labels.
+	LabelFilter string
+	// Full includes the checks marked slow.
+	Full bool
+}
+
+// UnknownSuiteError is a suite that does not exist.
+type UnknownSuiteError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownSuiteError) Error() string {
+	return fmt.Sprintf("unknown suite %q: write one or more of %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// FilterError is a label filter that cannot be read.
+type FilterError struct {
+	Filter string
+	Reason string
+}
+
+func (e *FilterError) Error() string {
+	return fmt.Sprintf("label filter %q: %s: write labels joined by && || ! and ( ), such as 'tcp && !TCP-029'", e.Filter, e.Reason)
+}
+
+// NothingSelectedError is a selection that holds no check.
+type NothingSelectedError struct {
+	// SlowOnly counts the checks that were left out for being slow alone.
+	SlowOnly int
+}
+
+func (e *NothingSelectedError) Error() string {
+	if e.SlowOnly > 0 {
+		return fmt.Sprintf("no check matched but %d slow ones: add --full to run them", e.SlowOnly)
+	}
+	return "no check matched: see `loopcheck list` for every ID and suite"
+}
+
+// Plan returns the selected checks in the order of a run. The error is one of
+// the three types above.
+func (s Selection) Plan() ([]check.Check, error) {
+	if err := s.validateSuites(); err != nil {
+		return nil, err
+	}
+	matches, err := types.ParseLabelFilter(s.LabelFilter)
+	if err != nil {
+		return nil, &FilterError{Filter: s.LabelFilter, Reason: reasonOf(err)}
+	}
+	var plan []check.Check
+	slowOnly := 0
+	for _, c := range check.All() {
+		if len(s.Suites) > 0 && !slices.Contains(s.Suites, c.Suite) || !matches(c.Labels()) {
+			continue
+		}
+		if c.Slow && !s.Full {
+			slowOnly++
+			continue
+		}
+		plan = append(plan, c)
+	}
+	if len(plan) == 0 {
+		return nil, &NothingSelectedError{SlowOnly: slowOnly}
+	}
+	return plan, nil
+}
+
+func (s Selection) validateSuites() error {
+	var known []string
+	for _, suite := range check.Suites() {
+		known = append(known, suite.Name)
+	}
+	for _, name := range s.Suites {
+		if !slices.Contains(known, name) {
+			return &UnknownSuiteError{Name: name, Known: known}
+		}
+	}
+	return nil
+}
+
+// reasonOf reduces Ginkgo's coloured, many-line error to its reason.
+func reasonOf(err error) string {
+	ginkgoErr, ok := err.(types.GinkgoError)
+	if !ok {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(ginkgoErr.Message), "\n")
+	return strings.TrimSuffix(strings.TrimSpace(lines[len(lines)-1]), ".")
+}

@@ -1,0 +1,185 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
+)
+
+// timeout is the deadline of the check that outlives it.
+const timeout = 50 * time.Millisecond
+
+// The stand-in suite has a check for each way in which one can end. They stand
+// in the order of their IDs.
+func init() {
+	check.RegisterSuite(check.Suite{Name: "fake", Title: "A stand-in", Order: 1})
+	ginkgo.Describe("fake", func() {
+		spec := func(id string, grade check.Grade, benchmark bool, body func(ginkgo.SpecContext)) {
+			c := check.Check{
+				ID: id, Suite: "fake", Title: "does " + id, Grade: grade, Source: "here",
+				Asks: "something", Why: "for this test", Benchmark: benchmark,
+			}
+			if id == "FAKE-008" {
+				c.Timeout = timeout
+			}
+			check.Register(c)
+			ginkgo.It(c.Title, ginkgo.Label(c.Labels()...), ginkgo.SpecTimeout(c.Deadline()), body)
+		}
+		attach := func(v any) { ginkgo.AddReportEntry("entry", v) }
+		spec("FAKE-001", check.GradeFail, false, func(ginkgo.SpecContext) {
+			attach(check.Evidence{What: "colour", Seen: "blue"})
+			attach(check.Measurement{Name: "width_bytes", Value: 7})
+		})
+		spec("FAKE-002", check.GradeFail, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw red") })
+		spec("FAKE-003", check.GradeWarn, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw grey") })
+		spec("FAKE-004", check.GradeAdvice, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw risk") })
+		spec("FAKE-005", check.GradeFail, false, func(ginkgo.SpecContext) {
+			attach(check.Missing{Need: check.NetRaw, Found: "not permitted"})
+			ginkgo.Skip("needs CAP_NET_RAW")
+		})
+		spec("FAKE-006", check.GradeFail, false, func(ginkgo.SpecContext) {
+			attach(check.Unreliable{Reason: "too noisy"})
+			ginkgo.Skip("too noisy")
+		})
+		spec("FAKE-007", check.GradeFail, true, func(ginkgo.SpecContext) { attach(bench.Result{Name: "quick"}) })
+		spec("FAKE-008", check.GradeFail, false, func(ctx ginkgo.SpecContext) { <-ctx.Done() })
+		spec("FAKE-009", check.GradeFail, true, func(ginkgo.SpecContext) { attach(bench.Result{Name: "beside a leak"}) })
+		spec("FAKE-010", check.GradeFail, false, func(ginkgo.SpecContext) { panic("out of cheese") })
+		spec("FAKE-011", check.GradeFail, false, func(ginkgo.SpecContext) { close(stopRun) })
+		spec("FAKE-012", check.GradeFail, false, func(ginkgo.SpecContext) {})
+	})
+	ginkgo.Describe("slow", func() {
+		check.Register(check.Check{
+			ID: "FAKE-100", Suite: "fake", Title: "takes long", Grade: check.GradeFail, Source: "here",
+			Asks: "something", Why: "for this test", Slow: true,
+		})
+	})
+}
+
+var stopRun = make(chan struct{})
+
+// witness records what an observer is told.
+type witness struct {
+	began, ended, measured []string
+	started, finished      int
+}
+
+func (w *witness) Started(*report.Report, []check.Check) { w.started++ }
+func (w *witness) Began(c check.Check)                   { w.began = append(w.began, c.ID) }
+func (w *witness) Ended(c report.Check)                  { w.ended = append(w.ended, c.ID) }
+func (w *witness) Measured(b bench.Result)               { w.measured = append(w.measured, b.Name) }
+func (w *witness) Finished(*report.Report)               { w.finished++ }
+
+// Ginkgo builds its tree, in which the checks of this test register, when the
+// specs are run; the plan is needed before. So the IDs stand here as well.
+func planOf(ids ...string) []check.Check {
+	var plan []check.Check
+	for _, id := range ids {
+		plan = append(plan, check.Check{ID: id, Suite: "fake", Title: "does " + id})
+	}
+	return plan
+}
+
+func TestRunMapsEveryEndOfACheck(t *testing.T) {
+	ids := []string{
+		"FAKE-001", "FAKE-002", "FAKE-003", "FAKE-004", "FAKE-005", "FAKE-006",
+		"FAKE-007", "FAKE-008", "FAKE-009", "FAKE-010", "FAKE-011", "FAKE-012",
+	}
+	var w witness
+	var symptoms []string
+	r, err := Run(planOf(ids...), Options{
+		Observers: []Observer{&w},
+		Stop:      stopRun,
+		Diagnose: func(_ context.Context, s diagnose.Symptom) []diagnose.Finding {
+			symptoms = append(symptoms, s.Check)
+			return []diagnose.Finding{{
+				Cause:    diagnose.Cause{ID: "paint", Summary: "Somebody painted it."},
+				Remedies: []diagnose.Remedy{{Command: "scrub", Cause: "paint"}},
+			}}
+		},
+	})
+	if !errors.Is(err, ErrPanicked) {
+		t.Errorf("error %v, want %v", err, ErrPanicked)
+	}
+	want := map[string]check.State{
+		"FAKE-001": check.Pass, "FAKE-002": check.Fail, "FAKE-003": check.Warn, "FAKE-004": check.Warn,
+		"FAKE-005": check.Skip, "FAKE-006": check.Inconclusive, "FAKE-007": check.Pass, "FAKE-008": check.Fail,
+		"FAKE-009": check.Inconclusive, "FAKE-010": check.Inconclusive, "FAKE-011": check.Pass, "FAKE-012": check.Interrupted,
+	}
+	got := map[string]report.Check{}
+	for _, c := range r.Checks {
+		got[c.ID] = c
+	}
+	for id, state := range want {
+		if got[id].State != state {
+			t.Errorf("%s: %s (%s), want %s", id, got[id].State, got[id].Message, state)
+		}
+	}
+	if len(r.Checks) != len(ids) {
+		t.Errorf("%d checks in the report, want %d", len(r.Checks), len(ids))
+	}
+	for id, message := range map[string]string{
+		"FAKE-001": "", "FAKE-002": "saw red", "FAKE-006": "too noisy", "FAKE-008": "no answer within 50ms",
+		"FAKE-009": "FAKE-008 did not end at its deadline", "FAKE-010": "out of cheese", "FAKE-012": notAsked,
+	} {
+		if !strings.Contains(got[id].Message, message) || (message == "") != (got[id].Message == "") {
+			t.Errorf("%s says %q, want %q in it", id, got[id].Message, message)
+		}
+	}
+	if m := got["FAKE-005"].Missing; m == nil || m.Name != check.NetRaw.Name || m.Found != "not permitted" {
+		t.Errorf("FAKE-005 misses %+v", m)
+	}
+	if e := got["FAKE-001"].Evidence; len(e) != 1 || e[0].Seen != "blue" || got["FAKE-001"].Measurements["width_bytes"] != 7 {
+		t.Errorf("FAKE-001 has evidence %v and measurements %v", e, got["FAKE-001"].Measurements)
+	}
+	if c := got["FAKE-002"]; len(c.Causes) != 1 || c.Causes[0].ID != "paint" || len(c.Remedies) != 1 || !strings.Contains(c.Location, "run_test.go:") {
+		t.Errorf("FAKE-002 has causes %v, remedies %v, location %q", c.Causes, c.Remedies, c.Location)
+	}
+	if want := []string{"FAKE-002", "FAKE-003", "FAKE-004", "FAKE-008", "FAKE-010"}; !slices.Equal(symptoms, want) {
+		t.Errorf("diagnosed %v, want %v", symptoms, want)
+	}
+	if !r.Interrupted || r.Summary.Interrupted != 1 || r.Summary.Verdict != check.Fail {
+		t.Errorf("interrupted %v, summary %+v", r.Interrupted, r.Summary)
+	}
+	if len(r.Benchmarks) != 1 || r.Benchmarks[0].Name != "quick" {
+		t.Errorf("benchmarks %v, want the one that had the machine to itself", r.Benchmarks)
+	}
+	if w.started != 1 || w.finished != 1 || !slices.Equal(w.ended, ids) || !slices.Equal(w.began, ids[:11]) || !slices.Equal(w.measured, []string{"quick"}) {
+		t.Errorf("the observer was told %+v", w)
+	}
+}
+
+func TestSelectionErrors(t *testing.T) {
+	check.RegisterSuite(check.Suite{Name: "plan", Title: "For plans", Order: 2})
+	check.Register(check.Check{ID: "PLAN-001", Suite: "plan", Title: "is slow", Grade: check.GradeFail, Source: "here", Asks: "a", Why: "b", Slow: true})
+
+	var suite *UnknownSuiteError
+	if _, err := (Selection{Suites: []string{"plan", "pign"}}).Plan(); !errors.As(err, &suite) || suite.Name != "pign" || !slices.Contains(suite.Known, "plan") {
+		t.Errorf("an unknown suite gives %v", err)
+	}
+	var filter *FilterError
+	if _, err := (Selection{LabelFilter: "tcp &&"}).Plan(); !errors.As(err, &filter) || strings.ContainsAny(err.Error(), "\n\x1b") {
+		t.Errorf("an invalid filter gives %q", err)
+	}
+	var nothing *NothingSelectedError
+	if _, err := (Selection{LabelFilter: "absent"}).Plan(); !errors.As(err, &nothing) || nothing.SlowOnly != 0 {
+		t.Errorf("a filter that matches nothing gives %v", err)
+	}
+	if _, err := (Selection{Suites: []string{"plan"}}).Plan(); !errors.As(err, &nothing) || nothing.SlowOnly != 1 {
+		t.Errorf("a suite of slow checks alone gives %v", err)
+	}
+	plan, err := Selection{Suites: []string{"plan"}, LabelFilter: "plan-001 && slow", Full: true}.Plan()
+	if err != nil || len(plan) != 1 || plan[0].ID != "PLAN-001" {
+		t.Errorf("plan %v, %v", plan, err)
+	}
+}

@@ -1,0 +1,220 @@
+// Package icmp asks the stack with ICMP and ICMPv6: it sends echo requests and
+// returns the whole answer, and it catches the errors that a datagram causes.
+//
+// It looks where pro-bing does not: at every byte of the payload, at the
+// identifier that was really on the wire, and at the errors.
+package icmp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// Access is the kind of socket that ICMP goes through.
+type Access string
+
+const (
+	// Ping is the datagram socket of icmp(7): no privilege, but the user's
+	// group has to be within net.ipv4.ping_group_range.
+	Ping Access = "ping socket"
+	// Raw is the raw socket of raw(7): it takes CAP_NET_RAW.
+	Raw Access = "raw socket"
+)
+
+// MaxPayload is the largest echo payload of IPv4: 65,535 bytes of total length
+// (RFC 791) less 20 of IP header and 8 of ICMP header.
+const MaxPayload = 65535 - 20 - 8
+
+// protocol numbers of icmp.ParseMessage (IANA).
+const (
+	protocolICMP   = 1
+	protocolICMPv6 = 58
+)
+
+// Allowed returns the least privileged kind of socket that this process may
+// open towards an address. The error says how each kind was refused.
+func Allowed(to netip.Addr) (Access, error) {
+	var refused []error
+	for _, access := range []Access{Ping, Raw} {
+		c, err := listen(access, to)
+		if err == nil {
+			return access, c.Close()
+		}
+		refused = append(refused, fmt.Errorf("%s: %w", access, err))
+	}
+	return "", errors.Join(refused...)
+}
+
+// listen opens a socket towards an address.
+func listen(access Access, to netip.Addr) (*icmp.PacketConn, error) {
+	network, any := "udp4", "0.0.0.0"
+	switch {
+	case to.Is4() && access == Raw:
+		network = "ip4:icmp"
+	case to.Is6() && access == Ping:
+		network, any = "udp6", "::"
+	case to.Is6():
+		network, any = "ip6:ipv6-icmp", "::"
+	}
+	c, err := icmp.ListenPacket(network, any)
+	if err != nil {
+		// The library names every refusal "listen": keep the reason alone.
+		var syscallErr *os.SyscallError
+		if errors.As(err, &syscallErr) {
+			return nil, syscallErr
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// Request is an echo request. A ping socket puts its own identifier in the
+// place of ID.
+type Request struct {
+	ID, Seq uint16
+	Payload []byte
+}
+
+// Reply is what came back for a Request.
+type Reply struct {
+	Type, Code int
+	ID, Seq    uint16
+	// SentID is the identifier that the request had on the wire.
+	SentID  uint16
+	Payload []byte
+	// TTL is the time to live or hop limit of the packet that was received.
+	TTL  int
+	From netip.Addr
+	RTT  time.Duration
+}
+
+// Echo sends one echo request and waits for its reply until the context ends.
+// A request that is refused gives the error of the send, wrapping its errno
+// (EMSGSIZE for a payload that is too long); no reply gives the context's
+// error.
+func Echo(ctx context.Context, access Access, to netip.Addr, req Request) (Reply, error) {
+	c, err := listen(access, to)
+	if err != nil {
+		return Reply{}, fmt.Errorf("open %s: %w", access, err)
+	}
+	defer func() { _ = c.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	sentID := req.ID
+	var dst net.Addr = &net.IPAddr{IP: to.AsSlice(), Zone: to.Zone()}
+	if access == Ping {
+		dst = &net.UDPAddr{IP: to.AsSlice(), Zone: to.Zone()}
+		sentID = uint16(c.LocalAddr().(*net.UDPAddr).Port)
+	}
+	if err := receiveTTL(c, to); err != nil {
+		return Reply{}, fmt.Errorf("ask for the TTL of replies from %v: %w", to, err)
+	}
+	packet, err := (&icmp.Message{
+		Type: requestType(to),
+		Body: &icmp.Echo{ID: int(req.ID), Seq: int(req.Seq), Data: req.Payload},
+	}).Marshal(nil)
+	if err != nil {
+		return Reply{}, fmt.Errorf("encode echo request of %d bytes: %w", len(req.Payload), err)
+	}
+	sent := time.Now()
+	if _, err := c.WriteTo(packet, dst); err != nil {
+		return Reply{}, fmt.Errorf("send echo request of %d bytes to %v: %w", len(req.Payload), to, err)
+	}
+	reply, err := await(c, to, sentID, req.Seq, sent)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return Reply{}, fmt.Errorf("await echo reply from %v: %w", to, ctx.Err())
+	}
+	return reply, err
+}
+
+func requestType(to netip.Addr) icmp.Type {
+	if to.Is4() {
+		return ipv4.ICMPTypeEcho
+	}
+	return ipv6.ICMPTypeEchoRequest
+}
+
+func receiveTTL(c *icmp.PacketConn, to netip.Addr) error {
+	if to.Is4() {
+		return c.IPv4PacketConn().SetControlMessage(ipv4.FlagTTL, true)
+	}
+	return c.IPv6PacketConn().SetControlMessage(ipv6.FlagHopLimit, true)
+}
+
+// read reads one packet with its TTL.
+func read(c *icmp.PacketConn, to netip.Addr, buf []byte) (n, ttl int, from net.Addr, err error) {
+	if to.Is4() {
+		n, cm, from, err := c.IPv4PacketConn().ReadFrom(buf)
+		if cm != nil {
+			ttl = cm.TTL
+		}
+		return n, ttl, from, err
+	}
+	n, cm, from, err := c.IPv6PacketConn().ReadFrom(buf)
+	if cm != nil {
+		ttl = cm.HopLimit
+	}
+	return n, ttl, from, err
+}
+
+// await reads until the answer to one request is there. A raw socket sees
+// every ICMP packet of the machine, the request itself among them.
+func await(c *icmp.PacketConn, to netip.Addr, id, seq uint16, sent time.Time) (Reply, error) {
+	protocol := protocolICMP
+	if to.Is6() {
+		protocol = protocolICMPv6
+	}
+	buf := make([]byte, 1<<16)
+	for {
+		n, ttl, from, err := read(c, to, buf)
+		rtt := time.Since(sent)
+		if err != nil {
+			return Reply{}, fmt.Errorf("receive from %v: %w", to, err)
+		}
+		m, err := icmp.ParseMessage(protocol, buf[:n])
+		if err != nil || m.Type == requestType(to) {
+			continue
+		}
+		echo, ok := m.Body.(*icmp.Echo)
+		if !ok || echo.ID != int(id) || echo.Seq != int(seq) {
+			continue
+		}
+		return Reply{
+			Type: typeNumber(m.Type), Code: m.Code,
+			ID: uint16(echo.ID), Seq: uint16(echo.Seq),
+			SentID: id, Payload: echo.Data, TTL: ttl, From: addrOf(from), RTT: rtt,
+		}, nil
+	}
+}
+
+func typeNumber(t icmp.Type) int {
+	switch t := t.(type) {
+	case ipv4.ICMPType:
+		return int(t)
+	case ipv6.ICMPType:
+		return int(t)
+	}
+	return -1
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	var ip net.IP
+	switch a := a.(type) {
+	case *net.IPAddr:
+		ip = a.IP
+	case *net.UDPAddr:
+		ip = a.IP
+	}
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr.Unmap()
+}

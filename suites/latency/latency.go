@@ -1,0 +1,113 @@
+// Package latency holds the checks that make thousands of round trips on
+// loopback: all of them must be answered, and what they took goes into the
+// report. How fast is fast enough is for a comparison to say, not for a check.
+package latency
+
+import (
+	"context"
+	"slices"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+var suite = spec.NewSuite("latency", "Latency: round trips on loopback", 900)
+
+var _ = suite.It("answers every TCP round trip over net.Conn and reports its percentiles", check.Check{
+	ID: "LAT-001", Grade: check.GradeFail, Benchmark: true,
+	Source: "RFC 9293 3.1 (all data is delivered, in order)",
+	Asks:   "Sends 64 bytes over a TCP connection on 127.0.0.1 and waits for them to come back before the next 64 go, for 150 ms over each of 10 fresh connections. Every response must come within a second and equal its request, and there must be at least 100. Both ends are goroutines of one process, so the figures hold what system calls, TCP and Go's network poller cost, but seldom the wake-up of another process.",
+	Why:    "A request to a local database, cache, proxy or sidecar is such a round trip, often many for one request of a user. What loopback adds here is added to each of them.",
+	Causes: []string{
+		"a firewall drops, rewrites or throttles segments on lo, so that TCP has to wait for a retransmission",
+		"lo has a queueing discipline that delays or limits (tbf, netem)",
+		"a user-space stack or proxy stands in for loopback and stalls",
+	},
+	Remedies: []string{
+		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`, or `iptables -I INPUT -i lo -j ACCEPT`",
+		"see what is queued on lo with `tc -s qdisc show dev lo`, and take it away with `tc qdisc del dev lo root`",
+		"look for retransmissions while it runs: `nstat -az TcpRetransSegs TcpExtTCPTimeouts`",
+	},
+}, func(ctx SpecContext) { answersEveryRoundTrip(ctx, "tcp") })
+
+var _ = suite.It("answers every UDP round trip over net.Conn and reports its percentiles", check.Check{
+	ID: "LAT-002", Grade: check.GradeFail, Benchmark: true,
+	// RFC 768 promises no delivery. A datagram to an empty receive buffer on
+	// loopback meets nothing that Linux documents to drop it.
+	Source: "RFC 768; udp(7)",
+	Asks:   "Sends a datagram of 64 bytes to 127.0.0.1 and waits for its echo before the next one goes, for 150 ms over each of 10 fresh pairs of sockets. Every echo must come within a second and equal its datagram, and there must be at least 100. Only one datagram is under way at a time, so no buffer can overflow.",
+	Why:    "Local resolvers, statsd, syslog and QUIC depend on datagrams that arrive on loopback without being sent again. A lost one costs a resolver's client a timeout of seconds.",
+	Causes: []string{
+		"a firewall drops, rewrites or throttles datagrams on lo",
+		"lo has a queueing discipline that drops, delays or limits (tbf, netem)",
+		"the memory of all UDP sockets together has reached net.ipv4.udp_mem",
+	},
+	Remedies: []string{
+		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`, or `iptables -I INPUT -i lo -j ACCEPT`",
+		"see what is queued on lo with `tc -s qdisc show dev lo`, and take it away with `tc qdisc del dev lo root`",
+		"look for where datagrams are counted as lost: `nstat -az UdpInErrors UdpRcvbufErrors UdpMemErrors`",
+	},
+}, func(ctx SpecContext) { answersEveryRoundTrip(ctx, "udp") })
+
+// fewestSamples is what a second and a half of back-to-back round trips
+// exceeds by far even where each takes milliseconds. A stack that stalls on
+// every one, for a delayed acknowledgement or a retransmission, stays below.
+const fewestSamples = 100
+
+// ascending are the figures of which none may be below the one before.
+var ascending = []string{"p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "p99.99_ns", "max_ns"}
+
+func answersEveryRoundTrip(ctx context.Context, transport string) {
+	GinkgoHelper()
+	result, err := bench.NetConnRR(ctx, bench.Config{Transport: transport})
+	Expect(err).NotTo(HaveOccurred(), "round trips over %s", transport)
+	spec.Benchmark(result)
+	report(result)
+
+	if result.Count < fewestSamples && tainted(result) == len(result.Restarts) {
+		spec.Inconclusive("only %d round trips were made, on a machine that was busy elsewhere in all %d restarts: %v",
+			result.Count, len(result.Restarts), result.Taint)
+	}
+	Expect(result.Count).To(BeNumerically(">=", fewestSamples), "round trips in %d restarts", len(result.Restarts))
+
+	var figures []float64
+	for _, key := range ascending {
+		if figure, given := result.Percentiles[key]; given {
+			figures = append(figures, figure)
+		}
+	}
+	Expect(slices.IsSorted(figures)).To(BeTrue(), "percentiles must ascend: %v", result.Percentiles)
+}
+
+// report hands the figures that a reader looks for first to the report.
+func report(result bench.Result) {
+	for _, p := range []struct{ key, name string }{{"p50_ns", "rtt_p50_ns"}, {"p99_ns", "rtt_p99_ns"}} {
+		if figure, given := result.Percentiles[p.key]; given {
+			spec.Measure(p.name, figure)
+		}
+	}
+	spec.Measure("rate_per_s", result.RatePerS)
+
+	switch n := tainted(result); n {
+	case 0:
+		spec.Evidence("trust", "none of %d restarts was disturbed", len(result.Restarts))
+	case len(result.Restarts):
+		spec.Evidence("trust", "all %d restarts were disturbed (%v): the figures hold the disturbance as well, and tell little about this machine when it is quiet", n, result.Taint)
+	default:
+		spec.Evidence("trust", "%d of %d restarts were disturbed (%v) and are left out of the figures", n, len(result.Restarts), result.Taint)
+	}
+}
+
+func tainted(result bench.Result) int {
+	n := 0
+	for _, r := range result.Restarts {
+		if len(r.Taint) > 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,9 @@
+package latency
+
+import (
+	"testing"
+
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+func TestLatency(t *testing.T) { spec.RunUnderGoTest(t, "latency") }

@@ -1,0 +1,93 @@
+package ping
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	probing "github.com/prometheus-community/pro-bing"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/counters"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+const (
+	pacedPings    = 1000
+	pacedInterval = time.Millisecond
+	// pacedTimeout is when pro-bing stops to wait for what is missing: five
+	// times what a quiet machine takes.
+	pacedTimeout = 6 * time.Second
+)
+
+var _ = suite.It("answers 1,000 pings a millisecond apart, none lost, doubled or reordered", check.Check{
+	ID: "PING-019", Grade: check.GradeFail, Source: "RFC 792",
+	Needs: []check.Need{check.PingSocket},
+	Asks: "pro-bing sends 1,000 echo requests to 127.0.0.1, a millisecond apart. Every reply has to come, once and in the order of the requests. " +
+		"The percentiles of the round trip are reported; they decide nothing.",
+	Why: "One ping that works says little. A rule that drops at random, a rate limit or a duplicating filter shows in a thousand.",
+	Causes: []string{
+		"a netfilter rule with limit, hashlimit, statistic or numgen matches ICMP on lo",
+		"net.ipv4.icmp_ratemask includes echo replies (bit 0), so that net.ipv4.icmp_msgs_per_sec limits them",
+		"a queueing discipline on lo that drops, delays or duplicates",
+	},
+	Remedies: []string{
+		"nft list ruleset, then accept `iifname lo` before the rule that limits",
+		"sysctl -w net.ipv4.icmp_ratemask=6168",
+		"tc qdisc del dev lo root",
+	},
+}, func(ctx SpecContext) {
+	via := access(v4Loopback)
+	before, countersErr := counters.Read()
+
+	var order []int
+	doubled := 0
+	stats := proBing(ctx, v4Loopback, via, func(p *probing.Pinger) {
+		p.Count, p.Interval, p.Timeout = pacedPings, pacedInterval, pacedTimeout
+		p.OnRecv = func(pkt *probing.Packet) { order = append(order, pkt.Seq) }
+		p.OnDuplicateRecv = func(*probing.Packet) { doubled++ }
+	})
+	lost := stats.PacketsSent - stats.PacketsRecv
+	reordered := 0
+	for i := 1; i < len(order); i++ {
+		if order[i] < order[i-1] {
+			reordered++
+		}
+	}
+	report(stats, lost, doubled, reordered)
+
+	Expect(stats.PacketsSent).To(Equal(pacedPings), "requests that pro-bing sent within %v", pacedTimeout)
+	if lost > 0 && countersErr == nil {
+		// The kernel may have answered them all while the reader starved and
+		// the socket's buffer overflowed: that is not the stack's loss.
+		after, err := counters.Read()
+		Expect(err).NotTo(HaveOccurred())
+		replies, err := after.Sub(before).Get("Icmp", "InEchoReps")
+		Expect(err).NotTo(HaveOccurred())
+		if replies >= pacedPings {
+			spec.Inconclusive("%d of %d replies were not read, but the kernel received %d: the pinger was short of processor time", lost, pacedPings, replies)
+		}
+	}
+	Expect(lost).To(BeZero(), "replies lost of %d", pacedPings)
+	Expect(doubled).To(BeZero(), "replies that came twice")
+	Expect(reordered).To(BeZero(), "replies that came before an earlier request's")
+})
+
+func report(stats *probing.Statistics, lost, doubled, reordered int) {
+	spec.Measure("sent", float64(stats.PacketsSent))
+	spec.Measure("lost", float64(lost))
+	spec.Measure("doubled", float64(doubled))
+	spec.Measure("reordered", float64(reordered))
+	// Three significant digits, up to the longest wait.
+	h := hdrhistogram.New(1, int64(pacedTimeout), 3)
+	for _, rtt := range stats.Rtts {
+		// pro-bing reads the wall clock, which may be set back meanwhile.
+		_ = h.RecordValue(max(int64(rtt), 1))
+	}
+	for name, percentile := range map[string]float64{"rtt_p50_ns": 50, "rtt_p90_ns": 90, "rtt_p99_ns": 99} {
+		spec.Measure(name, float64(h.ValueAtQuantile(percentile)))
+	}
+	spec.Evidence("round trips", "p50 %v, p90 %v, p99 %v, max %v",
+		time.Duration(h.ValueAtQuantile(50)), time.Duration(h.ValueAtQuantile(90)), time.Duration(h.ValueAtQuantile(99)), stats.MaxRtt)
+}

@@ -1,0 +1,134 @@
+// Package ping holds the checks of ICMP over loopback. pro-bing sends the
+// pings; a probe of our own looks at what it does not show.
+package ping
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	probing "github.com/prometheus-community/pro-bing"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/icmp"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+var suite = spec.NewSuite("ping", "Ping: ICMP over loopback", 10)
+
+var (
+	v4Loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	v6Loopback = netip.IPv6Loopback()
+)
+
+// replyTimeout is when a reply counts as lost. Loopback answers within
+// microseconds; stalls of two seconds were seen on virtual machines.
+const replyTimeout = 4 * time.Second
+
+// access returns the kind of socket that pings go through, or skips the spec
+// where this process may open neither.
+func access(to netip.Addr) icmp.Access {
+	GinkgoHelper()
+	allowed, err := icmp.Allowed(to)
+	if err != nil {
+		spec.Skip(check.PingSocket, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	spec.Evidence("socket", "%s", allowed)
+	return allowed
+}
+
+// needIPv6 skips the spec where lo has no ::1.
+func needIPv6() {
+	GinkgoHelper()
+	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		spec.Skip(check.IPv6, "bind to ::1: "+rootError(err))
+	}
+	Expect(c.Close()).To(Succeed())
+}
+
+// rootError is the reason alone: the addresses around it are the check's own.
+func rootError(err error) string {
+	for next := err; next != nil; next = errors.Unwrap(next) {
+		err = next
+	}
+	return err.Error()
+}
+
+// proBing pings with pro-bing and expects every reply.
+func proBing(ctx context.Context, to netip.Addr, via icmp.Access, configure func(*probing.Pinger)) *probing.Statistics {
+	GinkgoHelper()
+	p := probing.New(to.String())
+	p.SetPrivileged(via == icmp.Raw)
+	p.SetLogger(probing.NoopLogger{})
+	p.Timeout = replyTimeout
+	configure(p)
+	Expect(p.RunWithContext(ctx)).To(Succeed(), "pro-bing to %v", to)
+	return p.Statistics()
+}
+
+// expectEcho sends one echo request of our own and expects all of it back.
+func expectEcho(ctx context.Context, to netip.Addr, via icmp.Access, size int) icmp.Reply {
+	GinkgoHelper()
+	req := icmp.Request{ID: randomID(), Seq: 7, Payload: randomBytes(size)}
+	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
+	defer cancel()
+	reply, err := icmp.Echo(ctx, via, to, req)
+	Expect(err).NotTo(HaveOccurred(), "echo request of %d bytes to %v", size, to)
+	Expect(reply.ID).To(Equal(reply.SentID), "identifier of the reply")
+	Expect(reply.Seq).To(Equal(req.Seq), "sequence number of the reply")
+	// A matcher would print both payloads whole.
+	Expect(string(reply.Payload) == string(req.Payload)).To(BeTrue(), "payload of the reply: %s", firstDifference(req.Payload, reply.Payload))
+	return reply
+}
+
+func firstDifference(sent, got []byte) string {
+	for i := range min(len(sent), len(got)) {
+		if sent[i] != got[i] {
+			return fmt.Sprintf("byte %d of %d was %#02x, sent as %#02x", i, len(sent), got[i], sent[i])
+		}
+	}
+	if len(sent) != len(got) {
+		return fmt.Sprintf("%d bytes came back of %d sent", len(got), len(sent))
+	}
+	return "as sent"
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, says its documentation
+	return b
+}
+
+// randomID keeps raw sockets of runs at the same time from taking each
+// other's replies.
+func randomID() uint16 {
+	b := randomBytes(2)
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// setting reads a number under /proc/sys; without one it is what Linux
+// defaults to.
+func setting(path string, otherwise int) int {
+	content, err := os.ReadFile("/proc/sys/" + path)
+	if err != nil {
+		return otherwise
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
+
+// isRefused tells a missing privilege from every other error.
+func isRefused(err error) bool { return errors.Is(err, os.ErrPermission) }

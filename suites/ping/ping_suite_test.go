@@ -1,0 +1,9 @@
+package ping
+
+import (
+	"testing"
+
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+func TestPing(t *testing.T) { spec.RunUnderGoTest(t, "ping") }

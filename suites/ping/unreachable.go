@@ -1,0 +1,61 @@
+package ping
+
+import (
+	"context"
+	"net/netip"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/icmp"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+const (
+	// maxErrorBytes is the most an ICMP error may be long (RFC 1812 4.3.2.3).
+	maxErrorBytes = 576
+	// internetworkControl is the precedence of ICMP errors (RFC 1812 4.3.2.5).
+	internetworkControl = 0xc0
+	// causing is long enough that an error which quoted all of it would be
+	// longer than it may be.
+	causing = 1400
+)
+
+var _ = suite.It("answers a datagram to a closed port with ICMP port unreachable of at most 576 bytes", check.Check{
+	ID: "PING-013", Grade: check.GradeFail, Source: "RFC 1122 3.2.2.1, 4.1.3.1; RFC 1812 4.3.2.3, 4.3.2.5", OS: "linux",
+	Needs: []check.Need{check.NetRaw},
+	Asks: "1,400 bytes go to a UDP port of 127.0.0.1 that is held closed. The sender's error queue has to hold ICMP type 3, code 3; " +
+		"a raw socket has to see that error in a packet of at most 576 bytes with TOS 0xc0.",
+	Why: "Port unreachable is how a UDP client learns at once that nobody listens: DNS, syslog and metrics clients fail over by it. " +
+		"Where it is swallowed they wait for their timeout.",
+	Causes: []string{
+		"a netfilter rule drops ICMP errors on lo",
+		"a netfilter rule rejects with another ICMP code, or drops silently, before the port is looked up",
+	},
+	Remedies: []string{"nft list ruleset, then accept `iifname lo` before anything drops"},
+}, func(ctx SpecContext) {
+	port, release, err := icmp.ClosedUDPPort(v4Loopback)
+	Expect(err).NotTo(HaveOccurred())
+	defer release()
+	closed := netip.AddrPortFrom(v4Loopback, port)
+
+	within, cancel := context.WithTimeout(ctx, replyTimeout)
+	defer cancel()
+	queued, err := icmp.QueuedError(within, closed, causing)
+	Expect(err).NotTo(HaveOccurred(), "the error queue after a datagram to closed port %v", closed)
+	spec.Evidence("error queue", "ICMP type %d code %d", queued.Type, queued.Code)
+	Expect(queued.Type).To(Equal(3), "type: destination unreachable")
+	Expect(queued.Code).To(Equal(3), "code: port unreachable")
+
+	packet, err := icmp.CaptureError(within, closed, causing)
+	if isRefused(err) {
+		spec.Skip(check.NetRaw, "the error queue held the right error; to see its length and TOS: "+rootError(err))
+	}
+	Expect(err).NotTo(HaveOccurred(), "the ICMP error for closed port %v", closed)
+	spec.Evidence("packet", "ICMP type %d code %d from %v, %d bytes, TOS %#02x", packet.Type, packet.Code, packet.From, packet.SizeBytes, packet.TOS)
+	Expect(packet.Type).To(Equal(3), "type: destination unreachable")
+	Expect(packet.Code).To(Equal(3), "code: port unreachable")
+	Expect(packet.SizeBytes).To(BeNumerically("<=", maxErrorBytes), "length of the error")
+	Expect(packet.TOS).To(Equal(internetworkControl), "type of service of the error")
+})

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package damage
+
+import (
+	"runtime"
+	"testing"
+)
+
+func outcomes(t *testing.T, _ []string, _ string) map[string]Outcome {
+	t.Helper()
+	t.Skipf("a private network namespace is Linux's own; this is %s", runtime.GOOS)
+	return nil
+}

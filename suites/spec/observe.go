@@ -1,0 +1,43 @@
+package spec
+
+import (
+	"fmt"
+
+	"github.com/onsi/ginkgo/v2"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+// Skip ends the spec because it cannot be asked here. Found says what was
+// tried and how it was refused.
+func Skip(need check.Need, found string) {
+	attach("missing", check.Missing{Need: need, Found: found})
+	ginkgo.Skip(fmt.Sprintf("needs %s (%s): %s", need.Name, found, need.How), 1)
+}
+
+// Inconclusive ends the spec because its answer would not be worth relying on.
+func Inconclusive(format string, args ...any) {
+	reason := fmt.Sprintf(format, args...)
+	attach("inconclusive", check.Unreliable{Reason: reason})
+	ginkgo.Skip(reason, 1)
+}
+
+// Evidence records what was seen, for the report to show beside the verdict.
+func Evidence(what, format string, args ...any) {
+	attach(what, check.Evidence{What: what, Seen: fmt.Sprintf(format, args...)})
+}
+
+// Measure records a figure. The name carries the unit.
+func Measure(name string, value float64) {
+	attach(name, check.Measurement{Name: name, Value: value})
+}
+
+// Benchmark records the result of a benchmark.
+func Benchmark(r bench.Result) {
+	attach(r.Name, r)
+}
+
+func attach(name string, value any) {
+	ginkgo.AddReportEntry(name, value, ginkgo.ReportEntryVisibilityNever, ginkgo.Offset(2))
+}

@@ -1,0 +1,179 @@
+package tcp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/counters"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+const (
+	// atOnce is how long a refusal may take on a machine that has a processor
+	// to spare. It costs tens of microseconds.
+	atOnce = time.Millisecond
+	// Single tries take milliseconds when the processors are busy, so the best
+	// of some counts; more are made only where those were slow.
+	fewTries, mostTries = 10, 50
+)
+
+var _ = suite.It("refuses a connection to a closed port at once", check.Check{
+	ID: "TCP-001", Grade: check.GradeFail, OS: "linux",
+	Source: "RFC 9293 3.10.7.1 (a segment to a closed port is answered with RST); connect(2), ECONNREFUSED",
+	Asks:   "Connects up to 50 times to a port of 127.0.0.1 that is bound but not listening, so that nobody else can open it meanwhile. Every try must end in ECONNREFUSED and the quickest within 1 ms.",
+	Why:    "Programs try the next address, start their own server or report an outage when they are refused. Where the refusal is lost they wait for minutes instead: clients hang, health checks time out, start-up scripts stall.",
+	Causes: []string{
+		"a firewall rule drops SYNs to closed ports, or the RST that answers them, on lo as well",
+		"a firewall rule rejects with an ICMP error, which gives another errno and a delay",
+		"lo is down, or 127.0.0.1 is not on it",
+	},
+	Remedies: []string{
+		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`, or `iptables -I INPUT -i lo -j ACCEPT`; the same for output with `oifname lo` and `-o lo`",
+		"see which rule counts the packets: `nft list ruleset` or `iptables -vnL`",
+		"`ip link set lo up` and `ip address show lo`",
+	},
+}, func(ctx SpecContext) {
+	deadline := within(ctx, patience)
+	_, closed := bound()
+	load := startLoad()
+	var took []time.Duration
+	for len(took) < fewTries || len(took) < mostTries && slices.Min(took) > atOnce {
+		took = append(took, refusal(deadline, closed))
+	}
+	slices.Sort(took)
+	best, median := took[0], took[len(took)/2]
+	spec.Measure("refused_best_ns", float64(best))
+	spec.Measure("refused_median_ns", float64(median))
+	spec.Evidence("refusals", "%d tries of %s: ECONNREFUSED, best %s, median %s", len(took), closed, best, median)
+	if best > atOnce {
+		if starved, how := load.starved(); starved {
+			spec.Inconclusive("the best of %d refusals took %s, but %s", len(took), best, how)
+		}
+	}
+	Expect(best).To(BeNumerically("<=", atOnce), "the quickest of %d refusals", len(took))
+})
+
+// refusal is how long a connection to a closed port takes to be refused.
+func refusal(ctx context.Context, closed netip.AddrPort) time.Duration {
+	GinkgoHelper()
+	client := open()
+	start := time.Now()
+	err := client.Connect(ctx, closed)
+	took := time.Since(start)
+	Expect(err).To(MatchError(syscall.ECONNREFUSED))
+	Expect(client.Close()).To(Succeed())
+	return took
+}
+
+var _ = suite.It("admits one connection more than the backlog and keeps the next one waiting", check.Check{
+	ID: "TCP-005", Grade: check.GradeFail, OS: "linux",
+	Source: "listen(2); tcp(7), tcp_abort_on_overflow; Documentation/networking/snmp_counter.rst, ListenOverflows",
+	Asks:   "Listens with a backlog of 3 and accepts nothing. Four connections must be established and stand in the queue as TCP_INFO of the listener tells it; the SYN of a fifth must be dropped in silence, counted in TcpExt ListenOverflows, and its socket stay in SYN_SENT.",
+	Why:    "A burst of connections should wait a second, not fail. Where an overflow is answered with RST, or not counted, a busy server refuses its clients and nothing on the machine tells why.",
+	Causes: []string{
+		"net.core.somaxconn is below the backlog that servers ask for",
+		"a firewall limits or rejects new connections on loopback",
+	},
+	Remedies: []string{
+		"`sysctl -w net.core.somaxconn=4096`, and a server that asks for as much",
+		"watch overflows with `nstat -az TcpExtListenOverflows TcpExtListenDrops`, queues with `ss -ltn`",
+	},
+}, func(ctx SpecContext) {
+	deadline := within(ctx, patience)
+	listener, addr := listening(3)
+	queue := func() (sock.TCPInfo, error) { return listener.TCPInfo() }
+	info, err := queue()
+	Expect(err).NotTo(HaveOccurred())
+	backlog := info.Sacked
+	spec.Evidence("backlog", "3 asked for, %d in force after net.core.somaxconn", backlog)
+
+	for n := range backlog + 1 {
+		By(fmt.Sprintf("connection %d of %d", n+1, backlog+1))
+		Expect(open().Connect(deadline, addr)).To(Succeed())
+		// The client is through a moment before its connection is in the queue.
+		Eventually(queue).WithContext(deadline).Should(HaveField("Unacked", BeNumerically("==", n+1)))
+	}
+
+	before := snapshot()
+	extra := open()
+	Expect(extra.StartConnect(addr)).To(MatchError(syscall.EINPROGRESS))
+	overflows := func() (int64, error) { return snapshot().Sub(before).Get("TcpExt", "ListenOverflows") }
+	Eventually(overflows).WithContext(deadline).Should(BeNumerically(">=", 1), "TcpExt ListenOverflows")
+
+	Expect(extra.PendingError()).To(Succeed(), "the SYN that found the queue full")
+	info, err = extra.TCPInfo()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(info.State).To(Equal(sock.SynSent), "the state of the connection that found the queue full")
+	waiting, err := queue()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(waiting.Unacked).To(Equal(backlog+1), "connections that wait to be accepted")
+	spec.Evidence("queue", "%d connections wait to be accepted, the next is in %s", waiting.Unacked, info.State)
+})
+
+var _ = suite.It("connects a socket to itself", check.Check{
+	ID: "TCP-020", Grade: check.GradeFail, OS: "linux",
+	Source: "RFC 9293 3.5 (simultaneous connection synchronization)",
+	Asks:   "Binds a socket to a port of 127.0.0.1, connects it to that very port, and sends some bytes that must come back on the same socket.",
+	Why:    "This is the simultaneous open of the standard, on one socket. A client that retries a port of the ephemeral range on its own machine meets it: it then talks to itself and keeps the real server from binding. A tool that looks for open ports has to know of it.",
+	Causes: []string{
+		"a firewall treats a SYN-ACK or a second SYN without an entry of its own as invalid and drops it",
+		"a firewall drops packets whose source and destination are the same (a rule against the LAND attack)",
+	},
+	Remedies: []string{
+		"let loopback pass before any rule on connection state: `nft insert rule inet filter input iifname lo accept`",
+		"keep servers' ports out of the ephemeral range: `sysctl -w net.ipv4.ip_local_reserved_ports=8080`",
+	},
+}, func(ctx SpecContext) {
+	deadline := within(ctx, patience)
+	s, addr := bound()
+	Expect(s.Connect(deadline, addr)).To(Succeed())
+	// Closing in the ordinary way would keep the port in TIME_WAIT.
+	Expect(s.SetLinger(0)).To(Succeed())
+	Expect(s.PeerAddr()).To(Equal(addr), "the peer of a socket that connected to itself")
+
+	sent := []byte("to myself")
+	Expect(s.Send(deadline, sent, 0)).To(Equal(len(sent)))
+	received := make([]byte, len(sent)+1)
+	n, err := s.Recv(deadline, received, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(received[:n]).To(Equal(sent))
+	spec.Evidence("self-connect", "%s is its own peer and read back the %d bytes it wrote", addr, n)
+})
+
+// load tells whether the machine had a processor to spare.
+type load struct {
+	start    time.Time
+	pressure counters.Pressure
+	stat     counters.Stat
+}
+
+func startLoad() load {
+	// What cannot be read stays zero and then excuses nothing.
+	pressure, _ := counters.ReadCPUPressure()
+	stat, _ := counters.ReadStat()
+	return load{start: time.Now(), pressure: pressure, stat: stat}
+}
+
+// starved says whether the machine was since then, and in which figures.
+func (l load) starved() (bool, string) {
+	now := startLoad()
+	return starved(now.start.Sub(l.start), now.pressure.Sub(l.pressure), now.stat.Sub(l.stat))
+}
+
+// starved says whether tasks stood in line for a processor at least half of
+// the time, or a hypervisor took a tenth of it.
+func starved(elapsed time.Duration, pressure counters.Pressure, stat counters.Stat) (bool, string) {
+	waited := float64(pressure.Some) / float64(elapsed)
+	stolen := stat.StealShare()
+	how := fmt.Sprintf("tasks waited for a processor %.0f %% of the time and %.0f %% was stolen by the hypervisor", 100*waited, 100*stolen)
+	return waited >= 0.5 || stolen >= 0.1, how
+}

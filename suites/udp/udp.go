@@ -1,0 +1,84 @@
+// Package udp holds the checks of UDP over loopback: what a datagram may be,
+// what becomes of it, and what its sender is told.
+package udp
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/probe/counters"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+var suite = spec.NewSuite("udp", "UDP: datagrams", 30)
+
+const (
+	// patience bounds one datagram, which takes microseconds. The rest is for
+	// a machine whose processors are busy elsewhere.
+	patience = 2 * time.Second
+	// refusalPatience bounds one of several tries to be refused.
+	refusalPatience = time.Second
+	// transferPatience bounds 2,000 datagrams. It ends before the check's own
+	// deadline, so that the failure tells how far it came.
+	transferPatience = 8 * time.Second
+)
+
+// within gives the rest of the spec that long.
+func within(ctx context.Context, limit time.Duration) context.Context {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	DeferCleanup(cancel)
+	return bounded
+}
+
+// pair returns two sockets on the family's loopback address that are connected
+// to each other, so that neither receives what somebody else sends.
+func pair(family sock.Family) (sender, receiver *sock.Socket) {
+	GinkgoHelper()
+	sender, from := bound(family)
+	receiver, to := bound(family)
+	Expect(sender.StartConnect(to)).To(Succeed())
+	Expect(receiver.StartConnect(from)).To(Succeed())
+	return sender, receiver
+}
+
+// bound returns a socket on a free port of the family's loopback address.
+func bound(family sock.Family) (*sock.Socket, netip.AddrPort) {
+	GinkgoHelper()
+	s, err := sock.New(sock.UDP, family)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(s.Close)
+	Expect(s.Bind(family.Loopback(0))).To(Succeed())
+	addr, err := s.LocalAddr()
+	Expect(err).NotTo(HaveOccurred())
+	return s, addr
+}
+
+// lacks says why a family has no loopback address here, or nothing.
+func lacks(family sock.Family) string {
+	s, err := sock.New(sock.UDP, family)
+	if err != nil {
+		return err.Error()
+	}
+	defer s.Close()
+	err = s.Bind(family.Loopback(0))
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return err.Error()
+	}
+	// Any other refusal is for the check itself to meet.
+	return ""
+}
+
+// snapshot reads the protocol counters of the spec's network namespace.
+func snapshot() counters.Snapshot {
+	GinkgoHelper()
+	s, err := counters.Read()
+	Expect(err).NotTo(HaveOccurred())
+	return s
+}

@@ -1,0 +1,9 @@
+package udp
+
+import (
+	"testing"
+
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+func TestUDP(t *testing.T) { spec.RunUnderGoTest(t, "udp") }
