@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io/fs"
 	"strings"
 	"unicode"
 )
@@ -17,11 +18,15 @@ func (r root) container() string {
 	if name := r.text("run/systemd/container"); isName(name) {
 		return name
 	}
-	if r.exists(".dockerenv") {
-		return "docker"
-	}
-	if r.exists("run/.containerenv") {
-		return "podman"
+	// A machine whose image was made from a container's files keeps the file
+	// that marks one.
+	if !r.inFirstNamespaces() {
+		if r.exists(".dockerenv") {
+			return "docker"
+		}
+		if r.exists("run/.containerenv") {
+			return "podman"
+		}
 	}
 	for _, path := range []string{"proc/self/cgroup", "proc/1/cgroup"} {
 		if name := containerOfCgroup(r.text(path)); name != "" {
@@ -29,6 +34,27 @@ func (r root) container() string {
 		}
 	}
 	return ""
+}
+
+// firstNamespaces are the links in /proc/self/ns of a process outside of every
+// container: the kernel gives its first namespaces fixed inode numbers
+// (include/linux/proc_ns.h, PROC_*_INIT_INO).
+var firstNamespaces = map[string]string{
+	"cgroup": "cgroup:[4026531835]",
+	"pid":    "pid:[4026531836]",
+	"uts":    "uts:[4026531838]",
+	"ipc":    "ipc:[4026531839]",
+}
+
+// inFirstNamespaces tells a machine from a container by what no runtime shares
+// with its host altogether. Links that cannot be read tell of nothing.
+func (r root) inFirstNamespaces() bool {
+	for name, first := range firstNamespaces {
+		if link, err := fs.ReadLink(r.files, "proc/self/ns/"+name); err != nil || link != first {
+			return false
+		}
+	}
+	return true
 }
 
 // containerOfCgroup looks at the paths in /proc/PID/cgroup, cgroups(7). With a

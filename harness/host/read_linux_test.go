@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -84,6 +85,18 @@ func tree(files map[string]string) root {
 		m[path] = &fstest.MapFile{Data: []byte(content)}
 	}
 	return root{m}
+}
+
+// A virtual machine may run from files that were once a container's.
+func TestAFileThatMarksAContainerIsNotEnough(t *testing.T) {
+	m := fstest.MapFS{".dockerenv": &fstest.MapFile{}}
+	for name, link := range firstNamespaces {
+		m["proc/self/ns/"+name] = &fstest.MapFile{Data: []byte(link), Mode: fs.ModeSymlink}
+	}
+	expect(t, "container", root{m}.container(), "")
+
+	m["proc/self/ns/cgroup"] = &fstest.MapFile{Data: []byte("cgroup:[4026532301]"), Mode: fs.ModeSymlink}
+	expect(t, "container with a cgroup namespace of its own", root{m}.container(), "docker")
 }
 
 func TestOSName(t *testing.T) {
