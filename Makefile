@@ -22,7 +22,7 @@ run: build ## check this machine's loopback and write reports/latest/report.html
 test: ## run every test
 	$(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./...
 
-bench: ## measure what loopcheck itself costs
+bench: build ## measure what loopcheck itself costs
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 lint: bin/tools ## check format, vet on every system, static analysis, modules
@@ -57,7 +57,7 @@ sample: build ## make the committed sample report anew, and the README's sample 
 	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
 
 soak: build ## run loopcheck N times in each surroundings and compare the machine before and after
-	$(GO) run ./lab/soak -n $(N) -- $(abspath $(BINARY)) run --json --out ''
+	$(GO) run ./lab/soak -n $(N) -variant all -keep-going -- $(abspath $(BINARY)) run --json --out ''
 
 clean: ## remove what was built; reports stay
 	rm -rf bin dist
