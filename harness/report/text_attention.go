@@ -13,6 +13,10 @@ import (
 // the report file.
 const messageLines = 20
 
+// repeatedChecks is up to how many checks of one root cause are shown each for
+// itself: of more, one says as much as all.
+const repeatedChecks = 3
+
 // attention puts the root causes and then every check that did not pass.
 func (p *printout) attention(r *Report) {
 	checks := r.Attention()
@@ -21,8 +25,14 @@ func (p *printout) attention(r *Report) {
 	}
 	p.line()
 	p.line(p.paint(bold, "Needs attention"))
+	explained := map[string]bool{}
 	for _, root := range r.RootCauses() {
 		p.rootCause(root)
+		if len(root.Explains) > repeatedChecks {
+			for _, id := range root.Explains {
+				explained[id] = true
+			}
+		}
 	}
 	var unasked []Check
 	for _, c := range checks {
@@ -30,7 +40,9 @@ func (p *printout) attention(r *Report) {
 			unasked = append(unasked, c)
 			continue
 		}
-		p.finding(c)
+		if !explained[c.ID] {
+			p.finding(c)
+		}
 	}
 	if len(unasked) > 0 {
 		p.line()
@@ -49,7 +61,11 @@ func (p *printout) rootCause(root RootCause) {
 		// A command that is broken over lines cannot be pasted.
 		p.line(strings.Repeat(" ", 9), p.paint(faint, "remedy    "), p.paint(bold, oneLine(remedy.Command)))
 	}
-	p.labelled(9, "explains  ", plain, strings.Join(root.Explains, ", "))
+	explains := strings.Join(root.Explains, ", ")
+	if len(root.Explains) > repeatedChecks {
+		explains += "; the report holds what each of them saw"
+	}
+	p.labelled(9, "explains  ", plain, explains)
 }
 
 func (p *printout) finding(c Check) {

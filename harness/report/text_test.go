@@ -1,9 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
 )
 
 func TestTextGolden(t *testing.T) {
@@ -76,5 +80,31 @@ func TestWrap(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// One root cause behind many checks is told once, not with each of them.
+func TestTextTellsACauseOfManyChecksOnce(t *testing.T) {
+	down := diagnose.Cause{ID: "lo-down", Summary: "The loopback interface lo is down."}
+	var r Report
+	for i := range repeatedChecks + 1 {
+		r.Checks = append(r.Checks, Check{
+			ID: fmt.Sprintf("TCP-%03d", i), State: check.Fail, Message: "network is unreachable", Causes: []diagnose.Cause{down},
+		})
+	}
+	for checks, findings := range map[int]int{repeatedChecks: repeatedChecks, repeatedChecks + 1: 0} {
+		few := r
+		few.Checks = r.Checks[:checks]
+		few.Summary = Summarize(few.Checks)
+		var printed strings.Builder
+		if err := Text(&few, Style{})(&printed); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(printed.String(), "network is unreachable"); n != findings {
+			t.Errorf("%d checks: %d are shown for themselves, want %d:\n%s", checks, n, findings, printed.String())
+		}
+		if !strings.Contains(printed.String(), "TCP-002") || strings.Count(printed.String(), "CAUSE  ") != 1 {
+			t.Errorf("%d checks: the cause should name them once:\n%s", checks, printed.String())
+		}
 	}
 }
