@@ -18,7 +18,6 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/formatter"
-	"github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/diagnose"
@@ -74,7 +73,6 @@ func Run(plan []check.Check, opts Options) (*report.Report, error) {
 	r := newRecorder(plan, opts)
 	noise := host.StartNoise()
 
-	gomega.RegisterFailHandler(ginkgo.Fail)
 	suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
 	suiteConfig.LabelFilter = filterFor(plan)
 	suiteConfig.GracePeriod = gracePeriod

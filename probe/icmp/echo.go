@@ -102,6 +102,9 @@ type Reply struct {
 // (EMSGSIZE for a payload that is too long); no reply gives the context's
 // error.
 func Echo(ctx context.Context, access Access, to netip.Addr, req Request) (Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return Reply{}, err
+	}
 	c, err := listen(access, to)
 	if err != nil {
 		return Reply{}, fmt.Errorf("open %s: %w", access, err)

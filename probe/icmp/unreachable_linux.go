@@ -15,37 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ClosedUDPPort reserves a UDP port that is closed to everyone: its socket is
-// connected to itself, so datagrams from any other port find no receiver
-// (udp(7)), and no other process can bind it. Call release when done.
-func ClosedUDPPort(at netip.Addr) (port uint16, release func(), err error) {
-	// A connected socket takes its peer's datagrams only.
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
-	if err != nil {
-		return 0, nil, fmt.Errorf("reserve a UDP port on %v: %w", at, err)
-	}
-	release = func() { _ = c.Close() }
-	self := c.LocalAddr().(*net.UDPAddr)
-	raw, err := c.SyscallConn()
-	if err == nil {
-		err = errors.Join(raw.Control(func(fd uintptr) {
-			err = unix.Connect(int(fd), sockaddr(self.AddrPort()))
-		}), err)
-	}
-	if err != nil {
-		release()
-		return 0, nil, fmt.Errorf("connect UDP port %v to itself: %w", self, err)
-	}
-	return self.AddrPort().Port(), release, nil
-}
-
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Unmap().Is4() {
-		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().Unmap().As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
-}
-
 // QueuedError sends a datagram of size bytes to an address and port, and
 // returns the ICMP error that the kernel put into the socket's error queue
 // (IP_RECVERR in ip(7)). It needs no privilege. No error until the context
@@ -76,7 +45,8 @@ func QueuedError(ctx context.Context, to netip.AddrPort, size int) (Unreachable,
 		return !errors.Is(readErr, unix.EAGAIN)
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("await an ICMP error from %v: %w", to, ctx.Err())
+		// What the last look at the queue gave is that it was empty.
+		return Unreachable{}, fmt.Errorf("await an ICMP error from %v: %w", to, ctx.Err())
 	}
 	return found, errors.Join(err, readErr)
 }

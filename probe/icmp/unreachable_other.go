@@ -14,11 +14,6 @@ func unsupported(what string) error {
 	return fmt.Errorf("%s on %s: %w", what, runtime.GOOS, errors.ErrUnsupported)
 }
 
-// ClosedUDPPort is Linux-only: elsewhere it returns errors.ErrUnsupported.
-func ClosedUDPPort(netip.Addr) (uint16, func(), error) {
-	return 0, nil, unsupported("reserve a closed UDP port")
-}
-
 // QueuedError is Linux-only: elsewhere it returns errors.ErrUnsupported.
 func QueuedError(context.Context, netip.AddrPort, int) (Unreachable, error) {
 	return Unreachable{}, unsupported("read the error queue of a socket")

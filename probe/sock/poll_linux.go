@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,17 +36,18 @@ func (s *Socket) Poll(ctx context.Context, events Event) (Event, error) {
 			fds[0].Events |= e.number
 		}
 	}
+	awaited := cmp.Or(events, Failed|HungUp)
 	for {
 		if err := ctx.Err(); err != nil {
-			return 0, fmt.Errorf("wait for %s: %w", events, err)
+			return 0, fmt.Errorf("wait for %s: %w", awaited, err)
 		}
 		n, err := unix.Poll(fds, pollTimeout(ctx))
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
-			return 0, fmt.Errorf("poll for %s: %w", events, err)
+			return 0, fmt.Errorf("poll for %s: %w", awaited, err)
 		case n > 0 && fds[0].Revents&unix.POLLNVAL != 0:
-			return 0, fmt.Errorf("poll for %s: %w", events, syscall.EBADF)
+			return 0, fmt.Errorf("poll for %s: %w", awaited, syscall.EBADF)
 		case n > 0:
 			return seen(fds[0].Revents), nil
 		}

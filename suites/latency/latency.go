@@ -80,7 +80,7 @@ func answersEveryRoundTrip(ctx context.Context, transport string) {
 			figures = append(figures, figure)
 		}
 	}
-	Expect(slices.IsSorted(figures)).To(BeTrue(), "percentiles must ascend: %v", result.Percentiles)
+	Expect(slices.IsSorted(figures)).To(BeTrueBecause("percentiles must ascend: %v", result.Percentiles))
 }
 
 // report hands the figures that a reader looks for first to the report.

@@ -1,47 +1,90 @@
 package ping
 
 import (
-	"slices"
 	"testing"
 
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
-// Each check is asked in a stack in which the one thing it checks is broken.
-func TestChecksFailWhenTheStackIsBroken(t *testing.T) {
-	table := []string{
-		"nft add table inet broken",
-		"nft add chain inet broken in '{ type filter hook input priority -300; }'",
-		"nft add chain inet broken early '{ type filter hook prerouting priority -500; }'",
-		"nft add chain inet broken out '{ type filter hook output priority 300; }'",
-	}
-	for _, c := range []struct {
-		id, name string
-		damage   []string
-	}{
-		{"PING-001", "echo ignored", []string{"sysctl -qw net.ipv4.icmp_echo_ignore_all=1"}},
-		{"PING-001", "TTL rewritten", append(table, "nft add rule inet broken out icmp type echo-reply ip ttl set 33")},
-		{"PING-002", "127.0.0.1/32", []string{"ip address del 127.0.0.1/8 dev lo", "ip address add 127.0.0.1/32 dev lo"}},
-		{"PING-006", "fragments dropped", append(table, "ip link set dev lo mtu 1500",
-			"nft add rule inet broken early 'ip frag-off & 0x3fff != 0 drop'")},
-		{"PING-013", "another code", append(table, "nft add rule inet broken in meta l4proto udp reject with icmp admin-prohibited")},
-		{"PING-013", "TOS rewritten", append(table, "nft add rule inet broken out icmp type destination-unreachable ip dscp set 0")},
-		{"PING-013", "errors dropped", append(table, "nft add rule inet broken in icmp type destination-unreachable drop")},
-		{"PING-018", "ICMPv6 dropped", append(table, "nft add rule inet broken in icmpv6 type echo-request drop")},
-		{"PING-018", "hop limit rewritten", append(table, "nft add rule inet broken out icmpv6 type echo-reply ip6 hoplimit set 3")},
-		{"PING-019", "one in 300 lost", append(table, "nft add rule inet broken in icmp type echo-request numgen inc mod 300 == 7 drop")},
-	} {
-		t.Run(c.id+" "+c.name, func(t *testing.T) {
-			if failed := damage.Run(t, c.damage, c.id); !slices.Equal(failed, []string{c.id}) {
-				t.Errorf("failed %v, want %s", failed, c.id)
-			}
-		})
-	}
-}
+func TestEveryCheckPassesInAnUndamagedNamespace(t *testing.T) { damage.EveryCheckPasses(t, nil) }
 
 func TestNoIPv6IsASkip(t *testing.T) {
 	outcomes := damage.Outcomes(t, []string{"sysctl -qw net.ipv6.conf.all.disable_ipv6=1"}, "PING-018")
-	if got := outcomes["PING-018"]; got.State != "skip" {
-		t.Errorf("PING-018 without ::1: %s: %s", got.State, got.Message)
-	}
+	NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("PING-018", And(
+		HaveField("State", check.Skip),
+		HaveField("Message", ContainSubstring("bind to ::1: cannot assign requested address")),
+	)))
+}
+
+// output is a hook behind all else that the kernel does to a packet it sends.
+func output(rule string) []string { return damage.Hook("output", 300, rule) }
+
+// Each check is asked in a stack in which the one thing it checks is broken.
+func TestChecksFailInADamagedStack(t *testing.T) {
+	damage.Table(t, map[string]damage.Case{
+		"lo down, without its address": {
+			Setup:  []string{"ip address flush dev lo", "ip link set lo down"},
+			Filter: "ping && !PING-018",
+			Want: map[string]string{
+				"PING-001": "pro-bing's echo requests to 127.0.0.1",
+				"PING-002": "pro-bing's echo requests to 127.255.255.254",
+				"PING-006": "pro-bing's echo requests to 127.0.0.1",
+				"PING-013": "hold a UDP port closed: bind udp 127.0.0.1:0: cannot assign requested address",
+				"PING-019": "pro-bing's echo requests to 127.0.0.1",
+			},
+		},
+		"echo ignored": {
+			Setup:  []string{"sysctl -qw net.ipv4.icmp_echo_ignore_all=1"},
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "replies that pro-bing received from 127.0.0.1"},
+		},
+		"TTL rewritten": {
+			Setup:  output("icmp type echo-reply ip ttl set 33"),
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "TTL of the reply from 127.0.0.1\nExpected\n    33\nto equal\n    64"},
+		},
+		"127.0.0.1/32": {
+			Setup:  []string{"ip address del 127.0.0.1/8 dev lo", "ip address add 127.0.0.1/32 dev lo"},
+			Filter: "PING-002",
+			Want:   map[string]string{"PING-002": "network is unreachable"},
+		},
+		"fragments dropped": {
+			Setup:  append(damage.Hook("prerouting", -500, "ip frag-off & 0x3fff != 0 drop"), "ip link set dev lo mtu 1500"),
+			Filter: "PING-006",
+			Want:   map[string]string{"PING-006": "replies of 65,507 bytes that pro-bing received"},
+		},
+		"another code": {
+			Setup:  damage.Hook("input", -300, "meta l4proto udp reject with icmp admin-prohibited"),
+			Filter: "PING-013",
+			Want:   map[string]string{"PING-013": "ICMP code in the error queue"},
+		},
+		"TOS rewritten": {
+			Setup:  output("icmp type destination-unreachable ip dscp set 0"),
+			Filter: "PING-013",
+			Want:   map[string]string{"PING-013": "type of service of the ICMP error"},
+		},
+		"errors dropped": {
+			Setup:  damage.Hook("input", -300, "icmp type destination-unreachable drop"),
+			Filter: "PING-013",
+			Want:   map[string]string{"PING-013": "await an ICMP error from 127.0.0.1"},
+		},
+		"ICMPv6 dropped": {
+			Setup:  damage.Hook("input", -300, "icmpv6 type echo-request drop"),
+			Filter: "PING-018",
+			Want:   map[string]string{"PING-018": "replies that pro-bing received from ::1"},
+		},
+		"hop limit rewritten": {
+			Setup:  output("icmpv6 type echo-reply ip6 hoplimit set 3"),
+			Filter: "PING-018",
+			Want:   map[string]string{"PING-018": "hop limit of the reply from ::1\nExpected\n    3\nto equal\n    64"},
+		},
+		"one in 300 lost": {
+			Setup:  damage.Hook("input", -300, "icmp type echo-request numgen inc mod 300 == 7 drop"),
+			Filter: "PING-019",
+			Want:   map[string]string{"PING-019": "replies from 127.0.0.1 lost, of 1000\nExpected\n    4\nto be zero-valued"},
+		},
+	})
 }

@@ -37,15 +37,15 @@ var _ = suite.It("answers an echo request to 127.0.0.1 with the same identifier,
 }, func(ctx SpecContext) {
 	via := access(v4Loopback)
 	stats := proBing(ctx, v4Loopback, via, func(p *probing.Pinger) { p.Count, p.Interval = 3, 1e6 })
-	Expect(stats.PacketsRecv).To(Equal(stats.PacketsSent), "replies that pro-bing received")
+	Expect(stats.PacketsRecv).To(Equal(stats.PacketsSent), "replies that pro-bing received from %v", v4Loopback)
 
 	reply := expectEcho(ctx, v4Loopback, via, 1000)
 	spec.Evidence("reply", "type %d code %d from %v, TTL %d", reply.Type, reply.Code, reply.From, reply.TTL)
 	spec.Measure("rtt_ns", float64(reply.RTT))
-	Expect(reply.Type).To(Equal(0), "type of the reply")
-	Expect(reply.Code).To(Equal(0), "code of the reply")
-	Expect(reply.From).To(Equal(v4Loopback), "source of the reply")
-	Expect(reply.TTL).To(Equal(setting("net/ipv4/ip_default_ttl", 64)), "TTL of the reply")
+	Expect(reply.Type).To(Equal(0), "type of the reply from %v", v4Loopback)
+	Expect(reply.Code).To(Equal(0), "code of the reply from %v", v4Loopback)
+	Expect(reply.From).To(Equal(v4Loopback), "source of the reply to an echo request to %v", v4Loopback)
+	Expect(reply.TTL).To(Equal(setting("net/ipv4/ip_default_ttl", 64)), "TTL of the reply from %v", v4Loopback)
 })
 
 var _ = suite.It("answers an echo request to the last address of 127.0.0.0/8", check.Check{
@@ -64,8 +64,8 @@ var _ = suite.It("answers an echo request to the last address of 127.0.0.0/8", c
 
 	reply := expectEcho(ctx, last, via, 64)
 	spec.Evidence("reply", "type %d code %d from %v", reply.Type, reply.Code, reply.From)
-	Expect(reply.Type).To(Equal(0), "type of the reply")
-	Expect(reply.From).To(Equal(last), "source of the reply")
+	Expect(reply.Type).To(Equal(0), "type of the reply from %v", last)
+	Expect(reply.From).To(Equal(last), "source of the reply to an echo request to %v", last)
 })
 
 var _ = suite.It("echoes the largest payload, 65,507 bytes, and refuses one byte more with EMSGSIZE", check.Check{
@@ -75,19 +75,21 @@ var _ = suite.It("echoes the largest payload, 65,507 bytes, and refuses one byte
 		"every byte is compared. A payload of 65,508 bytes has to be refused by the send itself.",
 	Why: "The largest packet passes every buffer on the way, and fragments where the MTU of lo was lowered. " +
 		"A stack that truncates it, or takes one that cannot be sent, corrupts large datagrams too.",
-	Causes: append([]string{"the MTU of lo was lowered and a rule or net.ipv4.ipfrag_high_thresh drops the fragments",
-		"net.core.rmem_default is too small for one packet"}, icmpCauses...),
+	Causes: append([]string{
+		"the MTU of lo was lowered and a rule or net.ipv4.ipfrag_high_thresh drops the fragments",
+		"net.core.rmem_default is too small for one packet",
+	}, icmpCauses...),
 	Remedies: append([]string{"ip link set dev lo mtu 65536", "sysctl -w net.core.rmem_default=212992"}, icmpRemedies...),
 }, func(ctx SpecContext) {
 	via := access(v4Loopback)
 	stats := proBing(ctx, v4Loopback, via, func(p *probing.Pinger) { p.Count, p.Size = 1, icmp.MaxPayload })
-	Expect(stats.PacketsRecv).To(Equal(1), "replies of 65,507 bytes that pro-bing received")
+	Expect(stats.PacketsRecv).To(Equal(1), "replies of 65,507 bytes that pro-bing received from %v", v4Loopback)
 
 	reply := expectEcho(ctx, v4Loopback, via, icmp.MaxPayload)
 	spec.Evidence("largest reply", "%d bytes of payload", len(reply.Payload))
 	_, err := icmp.Echo(ctx, via, v4Loopback, icmp.Request{ID: randomID(), Payload: make([]byte, icmp.MaxPayload+1)})
 	spec.Evidence("one byte more", "%v", err)
-	Expect(err).To(MatchError(syscall.EMSGSIZE), "a payload of 65,508 bytes")
+	Expect(err).To(MatchError(syscall.EMSGSIZE), "an echo request of 65,508 bytes to %v", v4Loopback)
 })
 
 var _ = suite.It("answers an echo request to ::1 with an echo reply", check.Check{
@@ -99,15 +101,15 @@ var _ = suite.It("answers an echo request to ::1 with an echo reply", check.Chec
 		"An ::1 that is there and does not answer delays or breaks them all.",
 	Causes: icmpCauses, Remedies: append([]string{"sysctl -w net.ipv6.icmp.echo_ignore_all=0"}, icmpRemedies[1:]...),
 }, func(ctx SpecContext) {
-	needIPv6()
+	spec.NeedIPv6()
 	via := access(v6Loopback)
 	stats := proBing(ctx, v6Loopback, via, func(p *probing.Pinger) { p.Count, p.Interval = 3, 1e6 })
-	Expect(stats.PacketsRecv).To(Equal(stats.PacketsSent), "replies that pro-bing received")
+	Expect(stats.PacketsRecv).To(Equal(stats.PacketsSent), "replies that pro-bing received from %v", v6Loopback)
 
 	reply := expectEcho(ctx, v6Loopback, via, 1000)
 	spec.Evidence("reply", "type %d code %d from %v, hop limit %d", reply.Type, reply.Code, reply.From, reply.TTL)
 	spec.Measure("rtt_ns", float64(reply.RTT))
-	Expect(reply.Type).To(Equal(129), "type of the reply")
-	Expect(reply.From).To(Equal(v6Loopback), "source of the reply")
-	Expect(reply.TTL).To(Equal(setting("net/ipv6/conf/lo/hop_limit", 64)), "hop limit of the reply")
+	Expect(reply.Type).To(Equal(129), "type of the reply from %v", v6Loopback)
+	Expect(reply.From).To(Equal(v6Loopback), "source of the reply to an echo request to %v", v6Loopback)
+	Expect(reply.TTL).To(Equal(setting("net/ipv6/conf/lo/hop_limit", 64)), "hop limit of the reply from %v", v6Loopback)
 })

@@ -57,7 +57,7 @@ var _ = suite.It("answers 1,000 pings a millisecond apart, none lost, doubled or
 	}
 	report(stats, lost, doubled, reordered)
 
-	Expect(stats.PacketsSent).To(Equal(pacedPings), "requests that pro-bing sent within %v", pacedTimeout)
+	Expect(stats.PacketsSent).To(Equal(pacedPings), "requests that pro-bing sent to %v within %v", v4Loopback, pacedTimeout)
 	if lost > 0 && countersErr == nil {
 		// The kernel may have answered them all while the reader starved and
 		// the socket's buffer overflowed: that is not the stack's loss.
@@ -69,9 +69,9 @@ var _ = suite.It("answers 1,000 pings a millisecond apart, none lost, doubled or
 			spec.Inconclusive("%d of %d replies were not read, but the kernel received %d: the pinger was short of processor time", lost, pacedPings, replies)
 		}
 	}
-	Expect(lost).To(BeZero(), "replies lost of %d", pacedPings)
-	Expect(doubled).To(BeZero(), "replies that came twice")
-	Expect(reordered).To(BeZero(), "replies that came before an earlier request's")
+	Expect(lost).To(BeZero(), "replies from %v lost, of %d", v4Loopback, pacedPings)
+	Expect(doubled).To(BeZero(), "replies from %v that came twice", v4Loopback)
+	Expect(reordered).To(BeZero(), "replies from %v that came before an earlier request's", v4Loopback)
 })
 
 func report(stats *probing.Statistics, lost, doubled, reordered int) {

@@ -3,11 +3,11 @@
 package ping
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -46,16 +46,6 @@ func access(to netip.Addr) icmp.Access {
 	return allowed
 }
 
-// needIPv6 skips the spec where lo has no ::1.
-func needIPv6() {
-	GinkgoHelper()
-	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
-	if err != nil {
-		spec.Skip(check.IPv6, "bind to ::1: "+rootError(err))
-	}
-	Expect(c.Close()).To(Succeed())
-}
-
 // rootError is the reason alone: the addresses around it are the check's own.
 func rootError(err error) string {
 	for next := err; next != nil; next = errors.Unwrap(next) {
@@ -72,7 +62,7 @@ func proBing(ctx context.Context, to netip.Addr, via icmp.Access, configure func
 	p.SetLogger(probing.NoopLogger{})
 	p.Timeout = replyTimeout
 	configure(p)
-	Expect(p.RunWithContext(ctx)).To(Succeed(), "pro-bing to %v", to)
+	Expect(p.RunWithContext(ctx)).To(Succeed(), "pro-bing's echo requests to %v", to)
 	return p.Statistics()
 }
 
@@ -84,10 +74,10 @@ func expectEcho(ctx context.Context, to netip.Addr, via icmp.Access, size int) i
 	defer cancel()
 	reply, err := icmp.Echo(ctx, via, to, req)
 	Expect(err).NotTo(HaveOccurred(), "echo request of %d bytes to %v", size, to)
-	Expect(reply.ID).To(Equal(reply.SentID), "identifier of the reply")
-	Expect(reply.Seq).To(Equal(req.Seq), "sequence number of the reply")
-	// A matcher would print both payloads whole.
-	Expect(string(reply.Payload) == string(req.Payload)).To(BeTrue(), "payload of the reply: %s", firstDifference(req.Payload, reply.Payload))
+	Expect(reply.ID).To(Equal(reply.SentID), "identifier of the reply from %v", to)
+	Expect(reply.Seq).To(Equal(req.Seq), "sequence number of the reply from %v", to)
+	Expect(bytes.Equal(reply.Payload, req.Payload)).To(
+		BeTrueBecause("payload of the reply from %v: %s", to, firstDifference(req.Payload, reply.Payload)))
 	return reply
 }
 

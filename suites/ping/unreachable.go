@@ -2,17 +2,20 @@ package ping
 
 import (
 	"context"
-	"net/netip"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/icmp"
+	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
 const (
+	// unreachableType and portCode make a port unreachable (RFC 792).
+	unreachableType = 3
+	portCode        = 3
 	// maxErrorBytes is the most an ICMP error may be long (RFC 1812 4.3.2.3).
 	maxErrorBytes = 576
 	// internetworkControl is the precedence of ICMP errors (RFC 1812 4.3.2.5).
@@ -35,27 +38,26 @@ var _ = suite.It("answers a datagram to a closed port with ICMP port unreachable
 	},
 	Remedies: []string{"nft list ruleset, then accept `iifname lo` before anything drops"},
 }, func(ctx SpecContext) {
-	port, release, err := icmp.ClosedUDPPort(v4Loopback)
+	held, closed, err := sock.ClosedUDP(sock.IPv4)
 	Expect(err).NotTo(HaveOccurred())
-	defer release()
-	closed := netip.AddrPortFrom(v4Loopback, port)
+	DeferCleanup(held.Close)
 
 	within, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	queued, err := icmp.QueuedError(within, closed, causing)
-	Expect(err).NotTo(HaveOccurred(), "the error queue after a datagram to closed port %v", closed)
+	Expect(err).NotTo(HaveOccurred(), "error queue after a datagram to closed port %v", closed)
 	spec.Evidence("error queue", "ICMP type %d code %d", queued.Type, queued.Code)
-	Expect(queued.Type).To(Equal(3), "type: destination unreachable")
-	Expect(queued.Code).To(Equal(3), "code: port unreachable")
+	Expect(queued.Type).To(Equal(unreachableType), "ICMP type in the error queue, after a datagram to closed port %v", closed)
+	Expect(queued.Code).To(Equal(portCode), "ICMP code in the error queue, after a datagram to closed port %v", closed)
 
 	packet, err := icmp.CaptureError(within, closed, causing)
 	if isRefused(err) {
 		spec.Skip(check.NetRaw, "the error queue held the right error; to see its length and TOS: "+rootError(err))
 	}
-	Expect(err).NotTo(HaveOccurred(), "the ICMP error for closed port %v", closed)
+	Expect(err).NotTo(HaveOccurred(), "ICMP error for closed port %v, as a raw socket sees it", closed)
 	spec.Evidence("packet", "ICMP type %d code %d from %v, %d bytes, TOS %#02x", packet.Type, packet.Code, packet.From, packet.SizeBytes, packet.TOS)
-	Expect(packet.Type).To(Equal(3), "type: destination unreachable")
-	Expect(packet.Code).To(Equal(3), "code: port unreachable")
-	Expect(packet.SizeBytes).To(BeNumerically("<=", maxErrorBytes), "length of the error")
-	Expect(packet.TOS).To(Equal(internetworkControl), "type of service of the error")
+	Expect(packet.Type).To(Equal(unreachableType), "type of the ICMP error for closed port %v", closed)
+	Expect(packet.Code).To(Equal(portCode), "code of the ICMP error for closed port %v", closed)
+	Expect(packet.SizeBytes).To(BeNumerically("<=", maxErrorBytes), "bytes of the ICMP error for closed port %v", closed)
+	Expect(packet.TOS).To(Equal(internetworkControl), "type of service of the ICMP error for closed port %v", closed)
 })

@@ -69,6 +69,7 @@ func declare(c check.Check) {
 			if c.OS != "" && c.OS != runtime.GOOS {
 				Skip(check.Linux, "this is "+runtime.GOOS)
 			}
+			useFailHandler()
 			d.body(ctx)
 		})
 }

@@ -33,17 +33,17 @@ var _ = suite.It("delivers what was sent before the FIN, and then its end to eve
 	deadline := within(ctx, patience)
 	client, server := joinedConns(deadline, listenConn())
 	sent := []byte("the last words")
-	Expect(client.Write(sent)).To(Equal(len(sent)))
+	Expect(client.Write(sent)).To(Equal(len(sent)), "bytes sent before the FIN")
 	Expect(client.Close()).To(Succeed())
 
 	received, err := io.ReadAll(server)
-	Expect(err).NotTo(HaveOccurred(), "after %q", received)
-	Expect(string(received)).To(Equal(string(sent)))
+	Expect(err).NotTo(HaveOccurred(), "what %v sent before its FIN, and its end, after %q", client.LocalAddr(), received)
+	Expect(string(received)).To(Equal(string(sent)), "what %v sent before its FIN", client.LocalAddr())
 	const again = 3
-	for range again {
+	for try := range again {
 		n, err := server.Read(make([]byte, 1))
-		Expect(err).To(MatchError(io.EOF))
-		Expect(n).To(BeZero())
+		Expect(err).To(MatchError(io.EOF), "read %d after the end of the stream from %v", try+1, client.LocalAddr())
+		Expect(n).To(BeZero(), "bytes of read %d after the end of the stream from %v", try+1, client.LocalAddr())
 	}
 	spec.Evidence("read", "%d bytes, then the end of the stream, on %d more reads as well", len(received), again)
 })
@@ -66,19 +66,19 @@ var _ = suite.It("ends one direction of a connection and keeps the other open", 
 	client, server := joinedConns(deadline, listenConn())
 	Expect(client.CloseWrite()).To(Succeed())
 	_, err := server.Read(make([]byte, 1))
-	Expect(err).To(MatchError(io.EOF), "what the server reads after the client's FIN")
+	Expect(err).To(MatchError(io.EOF), "what the server reads after the client's FIN, from %v", client.LocalAddr())
 
 	answer := []byte("an answer after the end of the question")
-	Expect(server.Write(answer)).To(Equal(len(answer)))
+	Expect(server.Write(answer)).To(Equal(len(answer)), "bytes that the server sends after the client's FIN")
 	Expect(server.Close()).To(Succeed())
 	received, err := io.ReadAll(client)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(string(received)).To(Equal(string(answer)))
+	Expect(err).NotTo(HaveOccurred(), "what the client reads from %v after its own FIN", server.LocalAddr())
+	Expect(string(received)).To(Equal(string(answer)), "what the client reads from %v after its own FIN", server.LocalAddr())
 
 	_, err = client.Write([]byte("x"))
-	Expect(err).To(HaveOccurred(), "a write after the FIN")
+	Expect(err).To(HaveOccurred(), "the client's write to %v after its own FIN", server.LocalAddr())
 	if runtime.GOOS != "windows" {
-		Expect(err).To(MatchError(syscall.EPIPE), "a write after the FIN")
+		Expect(err).To(MatchError(syscall.EPIPE), "the client's write to %v after its own FIN", server.LocalAddr())
 	}
 	spec.Evidence("half-close", "the server read the end, the client received %d bytes after it, its own write failed: %s", len(received), reason(err))
 })
@@ -100,18 +100,20 @@ var _ = suite.It("resets a connection that is closed with data unread", check.Ch
 	deadline := within(ctx, patience)
 	client, server := joined(deadline)
 	unread := []byte("nobody reads this")
-	Expect(client.Send(deadline, unread, 0)).To(Equal(len(unread)))
-	_, err := server.Poll(deadline, sock.Readable)
-	Expect(err).NotTo(HaveOccurred(), "wait until the bytes are there to be left unread")
+	peer, err := client.PeerAddr()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(client.Send(deadline, unread, 0)).To(Equal(len(unread)), "bytes sent to %v to be left unread", peer)
+	_, err = server.Poll(deadline, sock.Readable)
+	Expect(err).NotTo(HaveOccurred(), "the bytes that %v is to leave unread", peer)
 	Expect(server.Close()).To(Succeed())
 
 	_, first := client.Recv(deadline, make([]byte, 1), 0)
-	Expect(first).To(MatchError(syscall.ECONNRESET), "the first read")
+	Expect(first).To(MatchError(syscall.ECONNRESET), "the first read after %v closed with data unread", peer)
 	n, err := client.Recv(deadline, make([]byte, 1), 0)
-	Expect(err).NotTo(HaveOccurred(), "the second read")
-	Expect(n).To(BeZero(), "the second read")
+	Expect(err).NotTo(HaveOccurred(), "the second read after %v closed with data unread", peer)
+	Expect(n).To(BeZero(), "bytes of the second read after %v closed with data unread", peer)
 	_, write := client.Send(deadline, []byte("x"), 0)
-	Expect(write).To(MatchError(syscall.EPIPE), "a write after the reset")
+	Expect(write).To(MatchError(syscall.EPIPE), "a write after the reset from %v", peer)
 	spec.Evidence("reset", "first read: %s; second read: %d; write: %s", reason(first), n, reason(write))
 })
 
@@ -136,12 +138,12 @@ var _ = suite.It("aborts with RST and keeps no TIME_WAIT when SO_LINGER is {1,0}
 	Expect(abort(client)).To(Succeed())
 
 	_, err := server.Recv(deadline, make([]byte, 1), 0)
-	Expect(err).To(MatchError(syscall.ECONNRESET), "what the peer reads")
+	Expect(err).To(MatchError(syscall.ECONNRESET), "what the peer reads after the abort of %v", port)
 	aborted, counted := snapshot().Sub(before).Get("TcpExt", "TCPAbortOnData")
 	Expect(counted).NotTo(HaveOccurred())
-	Expect(aborted).To(BeNumerically(">=", 1), "TcpExt TCPAbortOnData")
+	Expect(aborted).To(BeNumerically(">=", 1), "growth of TcpExt TCPAbortOnData")
 
-	Expect(freeAgain(deadline, port, abort)).To(Succeed())
+	Expect(freeAgain(deadline, port, abort)).To(Succeed(), "bind the port of an aborted connection again")
 	spec.Evidence("abort", "the peer read %s, TCPAbortOnData grew by %d, port %d was free at once", reason(syscall.ECONNRESET), aborted, port.Port())
 })
 

@@ -79,7 +79,7 @@ var _ = suite.It("holds 1,000 connections open at once and drops none", check.Ch
 	spec.Measure("connections", float64(opened))
 	spec.Measure("held_ns", float64(time.Since(start)))
 	spec.Evidence("connections", "%d of %d were open at once, seed %d", opened, held, seed)
-	Expect(err).NotTo(HaveOccurred())
+	Expect(err).NotTo(HaveOccurred(), "%d connections to %v at once", held, server.Addr())
 })
 
 // hold opens that many connections to an echo server, has each echo when it is

@@ -59,7 +59,7 @@ var _ = suite.It("refuses a connection to a closed port at once", check.Check{
 			spec.Inconclusive("the best of %d refusals took %s, but %s", len(took), best, how)
 		}
 	}
-	Expect(best).To(BeNumerically("<=", atOnce), "the quickest of %d refusals", len(took))
+	Expect(best).To(BeNumerically("<=", atOnce), "the quickest of %d refusals of %v", len(took), closed)
 })
 
 // refusal is how long a connection to a closed port takes to be refused.
@@ -69,7 +69,7 @@ func refusal(ctx context.Context, closed netip.AddrPort) time.Duration {
 	start := time.Now()
 	err := client.Connect(ctx, closed)
 	took := time.Since(start)
-	Expect(err).To(MatchError(syscall.ECONNREFUSED))
+	Expect(err).To(MatchError(syscall.ECONNREFUSED), "a connection to closed port %v", closed)
 	Expect(client.Close()).To(Succeed())
 	return took
 }
@@ -90,33 +90,35 @@ var _ = suite.It("admits one connection more than the backlog and keeps the next
 }, func(ctx SpecContext) {
 	deadline := within(ctx, patience)
 	listener, addr := listening(3)
-	queue := func() (sock.TCPInfo, error) { return listener.TCPInfo() }
-	info, err := queue()
+	info, err := listener.TCPInfo()
 	Expect(err).NotTo(HaveOccurred())
+	queued := func() (uint32, error) {
+		info, err := listener.TCPInfo()
+		return info.Unacked, err
+	}
 	backlog := info.Sacked
 	spec.Evidence("backlog", "3 asked for, %d in force after net.core.somaxconn", backlog)
 
 	for n := range backlog + 1 {
-		By(fmt.Sprintf("connection %d of %d", n+1, backlog+1))
-		Expect(open().Connect(deadline, addr)).To(Succeed())
+		Expect(open().Connect(deadline, addr)).To(Succeed(), "connection %d of %d that the queue of %v has room for", n+1, backlog+1, addr)
 		// The client is through a moment before its connection is in the queue.
-		Eventually(queue).WithContext(deadline).Should(HaveField("Unacked", BeNumerically("==", n+1)))
+		Eventually(queued).WithContext(deadline).Should(Equal(n+1), "connections that wait to be accepted at %v", addr)
 	}
 
 	before := snapshot()
 	extra := open()
-	Expect(extra.StartConnect(addr)).To(MatchError(syscall.EINPROGRESS))
+	Expect(extra.StartConnect(addr)).To(MatchError(syscall.EINPROGRESS), "the SYN that finds the queue of %v full", addr)
 	overflows := func() (int64, error) { return snapshot().Sub(before).Get("TcpExt", "ListenOverflows") }
-	Eventually(overflows).WithContext(deadline).Should(BeNumerically(">=", 1), "TcpExt ListenOverflows")
+	Eventually(overflows).WithContext(deadline).Should(BeNumerically(">=", 1), "growth of TcpExt ListenOverflows after a SYN to the full queue of %v", addr)
 
-	Expect(extra.PendingError()).To(Succeed(), "the SYN that found the queue full")
+	Expect(extra.PendingError()).To(Succeed(), "the SYN that found the queue of %v full", addr)
 	info, err = extra.TCPInfo()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(info.State).To(Equal(sock.SynSent), "the state of the connection that found the queue full")
-	waiting, err := queue()
+	Expect(info.State).To(Equal(sock.SynSent), "state of the connection that found the queue of %v full", addr)
+	waiting, err := queued()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(waiting.Unacked).To(Equal(backlog+1), "connections that wait to be accepted")
-	spec.Evidence("queue", "%d connections wait to be accepted, the next is in %s", waiting.Unacked, info.State)
+	Expect(waiting).To(Equal(backlog+1), "connections that wait to be accepted at %v", addr)
+	spec.Evidence("queue", "%d connections wait to be accepted, the next is in %s", waiting, info.State)
 })
 
 var _ = suite.It("connects a socket to itself", check.Check{
@@ -135,17 +137,17 @@ var _ = suite.It("connects a socket to itself", check.Check{
 }, func(ctx SpecContext) {
 	deadline := within(ctx, patience)
 	s, addr := bound()
-	Expect(s.Connect(deadline, addr)).To(Succeed())
+	Expect(s.Connect(deadline, addr)).To(Succeed(), "connect a socket to itself")
 	// Closing in the ordinary way would keep the port in TIME_WAIT.
 	Expect(s.SetLinger(0)).To(Succeed())
-	Expect(s.PeerAddr()).To(Equal(addr), "the peer of a socket that connected to itself")
+	Expect(s.PeerAddr()).To(Equal(addr), "peer of a socket that connected to itself")
 
 	sent := []byte("to myself")
-	Expect(s.Send(deadline, sent, 0)).To(Equal(len(sent)))
+	Expect(s.Send(deadline, sent, 0)).To(Equal(len(sent)), "bytes sent from %v to itself", addr)
 	received := make([]byte, len(sent)+1)
 	n, err := s.Recv(deadline, received, 0)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(received[:n]).To(Equal(sent))
+	Expect(err).NotTo(HaveOccurred(), "what %v sent to itself", addr)
+	Expect(received[:n]).To(Equal(sent), "what %v sent to itself", addr)
 	spec.Evidence("self-connect", "%s is its own peer and read back the %d bytes it wrote", addr, n)
 })
 

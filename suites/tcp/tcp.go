@@ -136,7 +136,7 @@ func joinedConns(ctx context.Context, listener *net.TCPListener) (client, server
 	endWith(ctx, client)
 	for {
 		server, err = listener.AcceptTCP()
-		Expect(err).NotTo(HaveOccurred())
+		Expect(err).NotTo(HaveOccurred(), "the connection from %v", client.LocalAddr())
 		endWith(ctx, server)
 		if server.RemoteAddr().String() == client.LocalAddr().String() {
 			return client, server

@@ -4,9 +4,7 @@ package udp
 
 import (
 	"context"
-	"errors"
 	"net/netip"
-	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,8 +21,6 @@ const (
 	// patience bounds one datagram, which takes microseconds. The rest is for
 	// a machine whose processors are busy elsewhere.
 	patience = 2 * time.Second
-	// refusalPatience bounds one of several tries to be refused.
-	refusalPatience = time.Second
 	// transferPatience bounds 2,000 datagrams. It ends before the check's own
 	// deadline, so that the failure tells how far it came.
 	transferPatience = 8 * time.Second
@@ -43,8 +39,8 @@ func pair(family sock.Family) (sender, receiver *sock.Socket) {
 	GinkgoHelper()
 	sender, from := bound(family)
 	receiver, to := bound(family)
-	Expect(sender.StartConnect(to)).To(Succeed())
-	Expect(receiver.StartConnect(from)).To(Succeed())
+	Expect(sender.StartConnect(to)).To(Succeed(), "connect the sender at %v to the receiver", from)
+	Expect(receiver.StartConnect(from)).To(Succeed(), "connect the receiver at %v to the sender", to)
 	return sender, receiver
 }
 
@@ -58,21 +54,6 @@ func bound(family sock.Family) (*sock.Socket, netip.AddrPort) {
 	addr, err := s.LocalAddr()
 	Expect(err).NotTo(HaveOccurred())
 	return s, addr
-}
-
-// lacks says why a family has no loopback address here, or nothing.
-func lacks(family sock.Family) string {
-	s, err := sock.New(sock.UDP, family)
-	if err != nil {
-		return err.Error()
-	}
-	defer s.Close()
-	err = s.Bind(family.Loopback(0))
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return err.Error()
-	}
-	// Any other refusal is for the check itself to meet.
-	return ""
 }
 
 // snapshot reads the protocol counters of the spec's network namespace.

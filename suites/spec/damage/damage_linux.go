@@ -17,7 +17,6 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	"github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -164,7 +163,6 @@ func suffer(t *testing.T, o order) result {
 			}
 		}
 	})
-	gomega.RegisterFailHandler(ginkgo.Fail)
 	suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
 	suiteConfig.LabelFilter = o.Filter
 	suiteConfig.RandomSeed = seed

@@ -1,0 +1,132 @@
+package icmp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
+
+	"github.com/loopcheck/loopcheck/probe/sock"
+)
+
+// patience bounds what takes microseconds.
+const patience = 5 * time.Second
+
+var (
+	v4 = netip.MustParseAddr("127.0.0.1")
+	v6 = netip.IPv6Loopback()
+)
+
+// access skips the test where no ICMP socket may be opened, or there is no
+// such address.
+func access(t *testing.T, to netip.Addr) Access {
+	t.Helper()
+	if to.Is6() {
+		if held, _, err := sock.ClosedUDP(sock.IPv6); err != nil {
+			t.Skipf("IPv6 loopback is not to be had here: %v", err)
+		} else {
+			_ = held.Close()
+		}
+	}
+	via, err := Allowed(to)
+	if err != nil {
+		t.Skipf("neither ping sockets nor CAP_NET_RAW are to be had here: %v", err)
+	}
+	return via
+}
+
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestEchoBringsEverythingBack(t *testing.T) {
+	for to, wantType := range map[netip.Addr]int{v4: 0, v6: 129} {
+		t.Run(to.String(), func(t *testing.T) {
+			via := access(t, to)
+			req := Request{ID: 0x1234, Seq: 42, Payload: bytes.Repeat([]byte("loop"), 100)}
+			got, err := Echo(bounded(t), via, to, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Type != wantType || got.Code != 0 || got.ID != got.SentID || got.Seq != 42 || !bytes.Equal(got.Payload, req.Payload) || got.From != to || got.TTL == 0 || got.RTT <= 0 {
+				t.Errorf("reply %+v", got)
+			}
+			if via == Raw && got.SentID != req.ID {
+				t.Errorf("a raw socket sent the identifier %#x, want %#x", got.SentID, req.ID)
+			}
+		})
+	}
+}
+
+func TestEchoTooLongIsRefused(t *testing.T) {
+	_, err := Echo(bounded(t), access(t, v4), v4, Request{Payload: make([]byte, MaxPayload+1)})
+	if !errors.Is(err, syscall.EMSGSIZE) {
+		t.Errorf("error %v, want %v", err, syscall.EMSGSIZE)
+	}
+}
+
+func TestEchoEndsWithItsContext(t *testing.T) {
+	via := access(t, v4)
+	g := gomega.NewWithT(t)
+	before := gleak.Goroutines()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Echo(ctx, via, v4, Request{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+	g.Eventually(gleak.Goroutines).WithTimeout(patience).ShouldNot(gleak.HaveLeaked(before))
+}
+
+func TestAClosedPortBringsPortUnreachable(t *testing.T) {
+	for family, want := range map[sock.Family][2]int{sock.IPv4: {3, 3}, sock.IPv6: {1, 4}} {
+		t.Run(family.String(), func(t *testing.T) {
+			held, closed, err := sock.ClosedUDP(family)
+			if err != nil {
+				t.Skipf("no closed port is to be had here: %v", err)
+			}
+			defer held.Close()
+			queued, err := QueuedError(bounded(t), closed, 100)
+			if err != nil || queued.Type != want[0] || queued.Code != want[1] {
+				t.Errorf("the error queue: %+v, %v", queued, err)
+			}
+			captured, err := CaptureError(bounded(t), closed, 2000)
+			if errors.Is(err, os.ErrPermission) {
+				t.Skipf("CAP_NET_RAW is not to be had here: %v", err)
+			}
+			if err != nil || captured.Type != want[0] || captured.Code != want[1] || captured.From != closed.Addr() || captured.SizeBytes < 100 {
+				t.Errorf("the raw socket: %+v, %v", captured, err)
+			}
+		})
+	}
+}
+
+// An open port brings no error, and the wait for one ends with the context.
+func TestAnOpenPortBringsNoError(t *testing.T) {
+	open, err := sock.New(sock.UDP, sock.IPv4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if err := open.Bind(sock.IPv4.Loopback(0)); err != nil {
+		t.Fatal(err)
+	}
+	at, err := open.LocalAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if found, err := QueuedError(ctx, at, 100); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%+v, %v; want the end of the context", found, err)
+	}
+}
