@@ -23,7 +23,9 @@ func init() {
 	format.TruncatedDiff = false
 }
 
-// useFailHandler makes the messages of Gomega's assertions plain.
+// useFailHandler makes the messages of Gomega's assertions plain. Each spec asks
+// for it anew, so that it holds whoever runs the specs and whatever handler was
+// registered before.
 func useFailHandler() {
 	gomega.RegisterFailHandler(func(message string, callerSkip ...int) {
 		skip := 1
