@@ -11,6 +11,7 @@ import "context"
 type Symptom struct {
 	Check   string // ID, such as "TCP-001"
 	Suite   string
+	IPv6    bool   // it was asked at ::1, and so says nothing of 127.0.0.1
 	Message string // what the check saw, as it told it
 }
 

@@ -45,10 +45,14 @@ var readLoopback = func() (loopback, error) {
 
 // loopbackInterface finds an interface that is missing, down, or without the
 // address that everything on loopback is asked at.
-func loopbackInterface(_ context.Context, _ Symptom) []Finding {
+func loopbackInterface(_ context.Context, s Symptom) []Finding {
 	lo, err := readLoopback()
 	if err != nil {
 		return nil
+	}
+	needed := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
+	if s.IPv6 {
+		needed = netip.PrefixFrom(netip.IPv6Loopback(), 128)
 	}
 	switch {
 	case lo.name == "":
@@ -68,14 +72,15 @@ func loopbackInterface(_ context.Context, _ Symptom) []Finding {
 			},
 			Remedies: []Remedy{{Command: "ip link set dev " + lo.name + " up", Cause: "lo-down"}},
 		}}
-	case !lo.holds(netip.AddrFrom4([4]byte{127, 0, 0, 1})):
+	case !lo.holds(needed.Addr()):
+		id := "lo-without-" + needed.Addr().String()
 		return []Finding{{
 			Cause: Cause{
-				ID:       "lo-without-127.0.0.1",
-				Summary:  fmt.Sprintf("The loopback interface %s does not have 127.0.0.1.", lo.name),
+				ID:       id,
+				Summary:  fmt.Sprintf("The loopback interface %s does not have %v.", lo.name, needed.Addr()),
 				Evidence: []string{fmt.Sprintf("%s: addresses: %s", lo.name, lo.list())},
 			},
-			Remedies: []Remedy{{Command: "ip address add 127.0.0.1/8 dev " + lo.name, Cause: "lo-without-127.0.0.1"}},
+			Remedies: []Remedy{{Command: fmt.Sprintf("ip address add %v dev %s", needed, lo.name), Cause: id}},
 		}}
 	}
 	return nil

@@ -11,13 +11,19 @@ func TestLoopbackCauses(t *testing.T) {
 	address := netip.MustParsePrefix("127.0.0.1/8")
 	for name, c := range map[string]struct {
 		lo      loopback
+		ipv6    bool
 		err     error
 		cause   string
 		command string
 	}{
-		"healthy":         {lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{address}}},
-		"down":            {lo: loopback{name: "lo"}, cause: "lo-down", command: "ip link set dev lo up"},
-		"no address":      {lo: loopback{name: "lo", up: true}, cause: "lo-without-127.0.0.1", command: "ip address add 127.0.0.1/8 dev lo"},
+		"healthy":    {lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{address}}},
+		"down":       {lo: loopback{name: "lo"}, cause: "lo-down", command: "ip link set dev lo up"},
+		"no address": {lo: loopback{name: "lo", up: true}, cause: "lo-without-127.0.0.1", command: "ip address add 127.0.0.1/8 dev lo"},
+		"no IPv6 address": {
+			lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{address}}, ipv6: true,
+			cause: "lo-without-::1", command: "ip address add ::1/128 dev lo",
+		},
+		"IPv6 alone":      {lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{netip.MustParsePrefix("::1/128")}}, ipv6: true},
 		"no interface":    {cause: "lo-missing"},
 		"cannot be asked": {err: errors.New("no netlink")},
 	} {
@@ -26,7 +32,7 @@ func TestLoopbackCauses(t *testing.T) {
 			t.Cleanup(func() { readLoopback = real })
 			readLoopback = func() (loopback, error) { return c.lo, c.err }
 
-			found := Find(t.Context(), Symptom{Check: "PING-001"})
+			found := Find(t.Context(), Symptom{Check: "PING-001", IPv6: c.ipv6})
 			if c.cause == "" {
 				if len(found) != 0 {
 					t.Fatalf("found %+v", found)

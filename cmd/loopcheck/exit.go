@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/run"
 )
 
@@ -59,6 +60,7 @@ func (a *app) exitCode(err error) int {
 	return exitHarness
 }
 
+// oneLine is an error as one line. It may hold names that somebody else chose.
 func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
+	return report.Harmless(strings.Join(strings.Fields(err.Error()), " "))
 }

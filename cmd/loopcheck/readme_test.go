@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
@@ -66,6 +68,18 @@ func TestReadmeShowsTheSample(t *testing.T) {
 func TestSampleIsOfThisLoopcheck(t *testing.T) {
 	r, document := sample(t)
 	reporttest.Validate(t, document)
+	var got, want []string
+	for _, c := range r.Checks {
+		got = append(got, c.ID+" "+c.Title)
+	}
+	for _, c := range check.All() {
+		if !c.Slow {
+			want = append(want, c.ID+" "+c.Title)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the sample is of other checks: run `make sample`\ngot  %q\nwant %q", got, want)
+	}
 	for name, write := range map[string]func() ([]byte, error){
 		folder.HTML:  func() ([]byte, error) { var b bytes.Buffer; err := report.HTML(r)(&b); return b.Bytes(), err },
 		folder.JUnit: func() ([]byte, error) { var b bytes.Buffer; err := report.JUnit(r)(&b); return b.Bytes(), err },

@@ -54,7 +54,13 @@ interrupted.`,
 			if err := os.MkdirAll(into, 0o755); err != nil {
 				return usagef("--into: %w: choose another folder", err)
 			}
-			if err := writeReports(into, r); err != nil {
+			names := []string{folder.HTML, folder.JUnit}
+			if filepath.Base(args[0]) != folder.JSON || filepath.Clean(into) != filepath.Dir(args[0]) {
+				// A report.json stays as it is: a later version may have written
+				// more into it than this one knows of.
+				names = append(names, folder.JSON)
+			}
+			if err := writeReports(into, r, names...); err != nil {
 				if errors.Is(err, fs.ErrPermission) {
 					return usagef("%w: choose another folder with --into", err)
 				}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,11 +111,16 @@ func (a *app) run(o runOptions) error {
 		Stop:      stop.requested,
 		Signals:   stop.signals,
 	})
-	stop.finishing()
 
 	// The files come first: what stdout says of them is then true.
+	stop.enter(writing)
 	writeErr := output.write(result)
-	printErr := a.printReport(o.json, result, output.shown())
+	where := ""
+	if writeErr == nil {
+		where = a.pointLatest(output)
+	}
+	stop.enter(printing)
+	printErr := a.printReport(o.json, result, where)
 	if err := errors.Join(runErr, writeErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
@@ -150,7 +156,7 @@ func (a *app) printReport(asJSON bool, r *report.Report, where string) error {
 	if where == "" {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "Report: %s\n", where)
+	_, err := fmt.Fprintf(a.stdout, "Report: %s\n", report.Harmless(where))
 	return err
 }
 
@@ -187,15 +193,26 @@ func openOutput(reports string, started time.Time) (*output, error) {
 	return &output{dir: dir, file: file, journal: journal.NewWriter(file)}, nil
 }
 
-// write writes the reports and points "latest" at them.
+// write writes the reports.
 func (o *output) write(r *report.Report) error {
 	if o.dir == "" {
 		return nil
 	}
-	if err := errors.Join(o.journal.Err(), writeReports(o.dir, r)); err != nil {
-		return err
+	return errors.Join(o.journal.Err(), writeReports(o.dir, r, folder.JSON, folder.HTML, folder.JUnit))
+}
+
+// pointLatest makes "latest" point at the run and returns the path of the HTML
+// report as a user would open it. Where links cannot be made the reports stand
+// all the same, so that is a warning.
+func (a *app) pointLatest(o *output) string {
+	if o.dir == "" {
+		return ""
 	}
-	return folder.PointLatest(o.dir)
+	if err := folder.PointLatest(o.dir); err != nil {
+		_, _ = fmt.Fprintf(a.stderr, "loopcheck: the reports are written, but %q does not point at them: %s\n", folder.Latest, oneLine(err))
+		return filepath.Join(o.dir, folder.HTML)
+	}
+	return filepath.Join(filepath.Dir(o.dir), folder.Latest, folder.HTML)
 }
 
 func (o *output) close() {
@@ -205,23 +222,14 @@ func (o *output) close() {
 	}
 }
 
-// shown is the path of the HTML report as a user would open it.
-func (o *output) shown() string {
-	if o.dir == "" {
-		return ""
+// writeReports writes the named files of a report into a folder.
+func writeReports(dir string, r *report.Report, names ...string) error {
+	formats := map[string]func(io.Writer) error{
+		folder.JSON: report.JSON(r), folder.HTML: report.HTML(r), folder.JUnit: report.JUnit(r),
 	}
-	latest := filepath.Join(filepath.Dir(o.dir), folder.Latest)
-	if target, err := os.Readlink(latest); err == nil && target == filepath.Base(o.dir) {
-		return filepath.Join(latest, folder.HTML)
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, folder.Write(filepath.Join(dir, name), formats[name]))
 	}
-	return filepath.Join(o.dir, folder.HTML)
-}
-
-// writeReports writes every file format of a report into a folder.
-func writeReports(dir string, r *report.Report) error {
-	return errors.Join(
-		folder.Write(filepath.Join(dir, folder.JSON), report.JSON(r)),
-		folder.Write(filepath.Join(dir, folder.HTML), report.HTML(r)),
-		folder.Write(filepath.Join(dir, folder.JUnit), report.JUnit(r)),
-	)
+	return errors.Join(errs...)
 }

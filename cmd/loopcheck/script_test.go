@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			// What the machine has set must not decide what the tests see.
 			e.Setenv("NO_COLOR", "")
 			e.Setenv("CI", "")
+			e.Setenv("ESCAPE", "\x1b")
 			return nil
 		},
 	})

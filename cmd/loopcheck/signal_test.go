@@ -23,8 +23,8 @@ import (
 // stop the run in the middle of it, and the suite that comes after.
 const selection = "ping || udp"
 
-// journalDeadline bounds the wait for a line in the journal of a run.
-const journalDeadline = 20 * time.Second
+// patience bounds the wait for what a run does within a second.
+const patience = 20 * time.Second
 
 // startRun starts a run and waits until the check is under way.
 func startRun(t *testing.T, until string) *exec.Cmd {
@@ -47,16 +47,26 @@ func startRun(t *testing.T, until string) *exec.Cmd {
 // awaitJournal reads the journal as it grows until a line holds the text.
 func awaitJournal(t *testing.T, dir, text string) {
 	t.Helper()
-	deadline := time.Now().Add(journalDeadline)
-	for time.Now().Before(deadline) {
+	await(t, "a journal that holds "+text, func() bool {
 		for _, path := range journals(t, dir) {
 			if content, err := os.ReadFile(path); err == nil && strings.Contains(string(content), text) {
-				return
+				return true
 			}
 		}
-		time.Sleep(time.Millisecond) // a file that grows has no event to wait for
+		return false
+	})
+}
+
+// await asks again and again: a folder of another process has no event to
+// wait for.
+func await(t *testing.T, what string, there func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if there() {
+			return
+		}
 	}
-	t.Fatalf("no journal held %s within %v", text, journalDeadline)
+	t.Fatalf("%s was not there within %v", what, patience)
 }
 
 func journals(t *testing.T, dir string) []string {
@@ -191,6 +201,55 @@ func TestAKilledRunIsRenderedFromItsJournal(t *testing.T) {
 	for _, name := range []string{"report.json", "report.html", "report.junit.xml"} {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(journal), name)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Once the reports are written nothing is left to wait for: not for a reader
+// of stdout who never reads, either.
+func TestASignalEndsARunThatCannotPrint(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	fill(t, write)
+
+	cmd := loopcheck(t, "run", "--label-filter", "UDP-001")
+	cmd.Stdout = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the link to the reports", func() bool {
+		_, err := os.Stat(filepath.Join(cmd.Dir, "reports", "latest"))
+		return err == nil
+	})
+	// The link is made while signals still wait for the reports, so the first
+	// may be the one that waits.
+	ended := make(chan int, 1)
+	go func() { ended <- exitCode(t, cmd) }()
+	await(t, "the end", func() bool {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		return len(ended) > 0
+	})
+	if got := <-ended; got != exitInterrupted {
+		t.Errorf("exit code %d, want %d", got, exitInterrupted)
+	}
+}
+
+// fill writes to a pipe until it takes no more.
+func fill(t *testing.T, pipe *os.File) {
+	t.Helper()
+	if err := pipe.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 1<<16)
+	for {
+		if _, err := pipe.Write(block); errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -6,6 +6,21 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
+)
+
+// writeGrace is how long the reports may still take once a second signal came
+// while they were written. They take milliseconds; a file system that hangs
+// takes for ever.
+const writeGrace = 2 * time.Second
+
+// phase is how far a run has come, which decides what a signal does.
+type phase int32
+
+const (
+	checking phase = iota // a signal lets the check under way end
+	writing               // a signal lets the reports become whole
+	printing              // a signal ends the process at once
 )
 
 // stopper turns SIGINT and SIGTERM into a request to stop, and a second one
@@ -14,36 +29,42 @@ type stopper struct {
 	signals   chan os.Signal
 	requested chan struct{}
 	first     atomic.Int32 // the exit code of the first signal; 0 while there was none
-	writing   atomic.Bool
+	phase     atomic.Int32
 }
 
-// listen starts to listen. Onfirst and onsecond run when the signals come;
-// the process exits after onsecond.
+// listen starts to listen. Onfirst and onsecond run when the signals come
+// while checks run; the process exits after onsecond.
 func listen(onfirst, onsecond func()) *stopper {
 	s := &stopper{signals: make(chan os.Signal, 2), requested: make(chan struct{})}
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		for sig := range s.signals {
-			if s.first.CompareAndSwap(0, int32(codeOf(sig))) {
+			first := s.first.CompareAndSwap(0, int32(codeOf(sig)))
+			if first {
 				close(s.requested)
-				if !s.writing.Load() {
+			}
+			switch phase(s.phase.Load()) {
+			case checking:
+				if first {
 					onfirst()
+					continue
 				}
-				continue
+				onsecond()
+				os.Exit(codeOf(sig))
+			case writing:
+				if !first {
+					time.AfterFunc(writeGrace, func() { os.Exit(codeOf(sig)) })
+				}
+			case printing:
+				os.Exit(codeOf(sig))
 			}
-			if s.writing.Load() {
-				continue // the reports are milliseconds from being whole
-			}
-			onsecond()
-			os.Exit(codeOf(sig))
 		}
 	}()
 	return s
 }
 
-// finishing says that all checks have ended and only the reports remain: from
-// here on a signal waits for them.
-func (s *stopper) finishing() { s.writing.Store(true) }
+// enter says how far the run has come.
+func (s *stopper) enter(p phase) { s.phase.Store(int32(p)) }
 
 // code is the exit code of the signal that came, or 0.
 func (s *stopper) code() int { return int(s.first.Load()) }

@@ -83,7 +83,8 @@ type Check struct {
 	// OS is the one operating system whose behaviour is asked ("linux"), or
 	// empty where every system is expected to behave so.
 	OS string `json:"os,omitempty"`
-	// Slow marks a check of more than a second: it runs with --full only.
+	// Slow marks a check that waits too long for the quick profile, mostly for
+	// timers of the kernel: it runs with --full only.
 	Slow bool `json:"slow,omitempty"`
 	// Benchmark marks a check that measures time, and so must have the machine
 	// to itself.

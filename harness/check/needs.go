@@ -13,7 +13,8 @@ var (
 	}
 	IPv6 = Need{
 		Name: "IPv6 loopback",
-		How:  "give lo its ::1 again with `sysctl -w net.ipv6.conf.lo.disable_ipv6=0`; a kernel started with ipv6.disable=1 has to be started without it",
+		How: "have the kernel started without ipv6.disable=1; give lo its ::1 again with `sysctl -w net.ipv6.conf.lo.disable_ipv6=0`; " +
+			"where its MTU is below 1,280, raise it with `ip link set dev lo mtu 65536` and then `ip address add ::1/128 dev lo`",
 	}
 	OpenFiles = Need{
 		Name: "open files",

@@ -111,16 +111,19 @@ func TestReadRefusesWhatIsNoJournal(t *testing.T) {
 	all := lines(t)
 	head := string(all[0])
 	for name, c := range map[string]struct{ text, want string }{
-		"empty":           {"", "line 1: the journal is empty"},
-		"prose":           {"hello\n", "line 1: not a line of a journal"},
-		"a report":        {`{"schema_version":"1","checks":[]}` + "\n", "line 1: expected the head"},
-		"no head":         {string(all[1]), "line 1: expected the head"},
-		"a newer schema":  {strings.Replace(head, `"schema_version":"1"`, `"schema_version":"99"`, 1), `line 1: schema version "99"`},
-		"damage within":   {head + "{\n" + string(all[1]), "line 2: not a line of a journal"},
-		"two heads":       {head + head, "line 2: a second head"},
-		"past its end":    {string(bytes.Join(all, nil)) + "\n" + string(all[1]), "goes on after its end"},
-		"an empty object": {head + "{}\n", "line 2: holds nothing"},
-		"a null report":   {`{"head":{"report":null}}` + "\n", "line 1: expected the head"},
+		"empty":            {"", "line 1: the journal is empty"},
+		"prose":            {"hello\n", "line 1: not a line of a journal"},
+		"a report":         {`{"schema_version":"1","checks":[]}` + "\n", "line 1: expected the head"},
+		"no head":          {string(all[1]), "line 1: expected the head"},
+		"a newer schema":   {strings.Replace(head, `"schema_version":"1"`, `"schema_version":"99"`, 1), `line 1: schema version "99"`},
+		"damage within":    {head + "{\n" + string(all[1]), "line 2: not a line of a journal"},
+		"two heads":        {head + head, "line 2: a second head"},
+		"past its end":     {string(bytes.Join(all, nil)) + "\n" + string(all[1]), "goes on after its end"},
+		"an empty object":  {head + "{}\n", "line 2: holds nothing"},
+		"an odd state":     {head + `{"check":{"id":"TCP-001","state":"odd"}}` + "\n", `line 2: check "TCP-001": unknown state "odd"`},
+		"a nameless check": {head + `{"check":{"state":"pass"}}` + "\n", `line 2: check "": it has no ID`},
+		"a nameless plan":  {strings.ReplaceAll(head, `"id":"TCP-005"`, `"id":""`), "line 1: plan[1]: it has no ID"},
+		"a null report":    {`{"head":{"report":null}}` + "\n", "line 1: expected the head"},
 	} {
 		_, err := Read(strings.NewReader(c.text))
 		var syntax *SyntaxError
@@ -163,12 +166,21 @@ func FuzzRead(f *testing.F) {
 	f.Add(buf.Bytes())
 	f.Add(buf.Bytes()[:buf.Len()/2])
 	f.Add([]byte(`{"head":{"report":{"schema_version":"1"},"plan":null}}` + "\n" + `{"check":{}}`))
+	f.Add([]byte(`{"head":{"report":{"schema_version":"1","checks":[{}]},"plan":[{}]}}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := Read(bytes.NewReader(data))
 		if (r == nil) == (err == nil) {
 			t.Fatalf("report %v and error %v", r, err)
 		}
-		if r != nil && r.Summary.Total != len(r.Checks) {
+		if r == nil {
+			return
+		}
+		for _, c := range r.Checks {
+			if err := c.Validate(); err != nil {
+				t.Fatalf("check %q: %v", c.ID, err)
+			}
+		}
+		if r.Summary.Total != len(r.Checks) {
 			t.Fatalf("summary counts %d of %d checks", r.Summary.Total, len(r.Checks))
 		}
 	})

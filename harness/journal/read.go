@@ -111,10 +111,19 @@ func (p *parser) take(e entry) error {
 		if v := e.Head.Report.SchemaVersion; v != report.SchemaVersion {
 			return p.fault(fmt.Sprintf("schema version %q: this loopcheck reads %q", v, report.SchemaVersion))
 		}
+		for i, c := range e.Head.Plan {
+			if err := report.NotAsked(c, notAsked).Validate(); err != nil {
+				return p.fault(fmt.Sprintf("plan[%d]: %v", i, err))
+			}
+		}
 		p.head, p.report = e.Head, e.Head.Report
+		p.report.Checks = []report.Check{} // they have lines of their own
 	case e.Began != "":
 		p.began = e.Began
 	case e.Check != nil:
+		if err := e.Check.Validate(); err != nil {
+			return p.fault(fmt.Sprintf("check %q: %v", e.Check.ID, err))
+		}
 		p.report.Checks = append(p.report.Checks, *e.Check)
 	case e.Benchmark != nil:
 		p.report.Benchmarks = append(p.report.Benchmarks, *e.Benchmark)

@@ -24,7 +24,7 @@ func fixture(t testing.TB) *Report {
 	t.Helper()
 	r := healthy(t)
 	r.Duration = 3217 * time.Millisecond
-	r.Command = []string{"run", "--suite", "ping,tcp,udp", "--label-filter", "!slow"}
+	r.Command = []string{"loopcheck", "run", "--suite", "ping,tcp,udp", "--label-filter", "!slow"}
 	r.Host.Hostname = "web-1" + hostile
 	r.Suites = []check.Suite{
 		{Name: "ping", Title: "ICMP echo over loopback"},
@@ -55,7 +55,11 @@ func fixture(t testing.TB) *Report {
 			Location: "suites/ping/echo.go:58",
 			Evidence: []check.Evidence{{What: "sendto(::1)", Seen: "cannot assign requested address"}},
 			Causes:   []diagnose.Cause{down}, Remedies: []diagnose.Remedy{up},
-			Source: "RFC 4443, section 4.2", Labels: []string{"PING-002", "ping"},
+			Source:        "RFC 4443, section 4.2",
+			Why:           "A name that resolves to ::1 first, as localhost often does, is answered only after a fallback to IPv4.",
+			UsualCauses:   []string{"net.ipv6.conf.lo.disable_ipv6 is 1.", "The kernel was started with ipv6.disable=1."},
+			UsualRemedies: []string{"sysctl -w net.ipv6.conf.lo.disable_ipv6=0"},
+			Labels:        []string{"PING-002", "ping"},
 		},
 		skipped("PING-013", "ping", "returns the payload of an echo unchanged up to 65,507 bytes", noRaw),
 		skipped("PING-018", "ping", "leaves an unsolicited echo reply unanswered", noRaw),
@@ -76,10 +80,14 @@ func fixture(t testing.TB) *Report {
 		},
 		{
 			ID: "TCP-051", Suite: "tcp", Title: "fills the accept queue no further than somaxconn", Grade: check.GradeWarn, State: check.Warn,
-			Duration: 88 * time.Millisecond,
-			Message:  "net.core.somaxconn is 128: a burst of more than 128 connections is dropped without a trace but a counter",
-			Evidence: []check.Evidence{{What: "ListenOverflows", Seen: "4100 → 4172\nListenDrops 4100 → 4172"}},
-			Source:   "linux, Documentation/admin-guide/sysctl/net.rst", Labels: []string{"TCP-051", "tcp"},
+			Duration:      88 * time.Millisecond,
+			Message:       "net.core.somaxconn is 128: a burst of more than 128 connections is dropped without a trace but a counter",
+			Evidence:      []check.Evidence{{What: "ListenOverflows", Seen: "4100 → 4172\nListenDrops 4100 → 4172"}},
+			Source:        "linux, Documentation/admin-guide/sysctl/net.rst",
+			Why:           "A service that accepts slowly loses connections in a burst, and its clients wait for a retransmitted SYN.",
+			UsualCauses:   []string{"An old kernel, whose default of net.core.somaxconn was 128 before 5.4."},
+			UsualRemedies: []string{"Raise net.core.somaxconn and the backlog that the service asks for."},
+			Labels:        []string{"TCP-051", "tcp"},
 		},
 		passed("TCP-056", "tcp", "hält auch ein Verbindungsende mit 日本語 und naïveté aus", "RFC 9293, section 3.6", 3*time.Millisecond, nil),
 		passed("UDP-001", "udp", "keeps datagram boundaries", "RFC 768", time.Millisecond, nil),
@@ -109,7 +117,7 @@ func healthy(t testing.TB) *Report {
 		Tool:          Tool{Version: "0.1.0", Commit: "4f2a9c1", Go: "go1.26.0"},
 		Started:       time.Date(2026, 3, 14, 15, 9, 26, 0, time.UTC),
 		Duration:      2 * time.Second,
-		Command:       []string{"run"},
+		Command:       []string{"loopcheck", "run"},
 		Host: host.Facts{
 			Hostname: "web-1", OS: "Debian GNU/Linux 13 (trixie)", Kernel: "6.18.0-amd64", Arch: "amd64",
 			CPUs: []host.CPU{

@@ -31,7 +31,7 @@ var (
 // named is text and stays text.
 func HTML(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		if err := pageTemplate.Execute(w, viewOf(harmless(r))); err != nil {
+		if err := pageTemplate.Execute(w, viewOf(harmlessCopy(r))); err != nil {
 			return fmt.Errorf("write the report as HTML: %w", err)
 		}
 		return nil

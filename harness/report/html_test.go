@@ -73,6 +73,32 @@ func TestHTMLShowsEveryCheck(t *testing.T) {
 	}
 }
 
+func TestHTMLTellsTheUsualFromTheFound(t *testing.T) {
+	r := fixture(t)
+	page := string(rendered(t, HTML(r)))
+	for _, c := range r.Checks {
+		_, details, _ := strings.Cut(page, `id="check-`+c.ID+`"`)
+		details, _, _ = strings.Cut(details, "</details>")
+		if got := strings.Contains(details, ">Why it matters<"); got != (c.Why != "") {
+			t.Errorf("%s tells why it matters: %v", c.ID, got)
+		}
+		found, usual, _ := strings.Cut(details, ">Usual causes<")
+		if got := strings.Contains(found, ">Cause found<"); got != (len(c.Causes) > 0) {
+			t.Errorf("%s tells a cause found: %v", c.ID, got)
+		}
+		for _, cause := range c.UsualCauses {
+			if strings.Contains(found, html.EscapeString(cause)) || !strings.Contains(usual, html.EscapeString(cause)) {
+				t.Errorf("%s does not tell as usual: %s", c.ID, cause)
+			}
+		}
+		for _, remedy := range c.UsualRemedies {
+			if !strings.Contains(usual, "<li>"+html.EscapeString(remedy)+"</li>") {
+				t.Errorf("%s does not tell as usual: %s", c.ID, remedy)
+			}
+		}
+	}
+}
+
 // TestContrast holds the colours to WCAG 2.2, success criterion 1.4.3: 4.5 to 1
 // for text, on paper, on a screen and on a dark one.
 func TestContrast(t *testing.T) {

@@ -96,8 +96,8 @@ func parse(document []byte) (*Report, error) {
 		return nil, located(document, err)
 	}
 	for i, c := range r.Checks {
-		if !slices.Contains(check.States, c.State) {
-			return nil, fmt.Errorf("checks[%d] (%q): unknown state %q: it is one of %s", i, c.ID, c.State, join(check.States))
+		if err := c.Validate(); err != nil {
+			return nil, fmt.Errorf("checks[%d] (%q): %w", i, c.ID, err)
 		}
 	}
 	if !slices.Contains(check.States, r.Summary.Verdict) {
@@ -126,7 +126,7 @@ func located(document []byte, err error) error {
 		if mismatch.Field == "" {
 			return fmt.Errorf("%s: found a JSON %s, not a report", where, mismatch.Value)
 		}
-		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(visible(mismatch.Field)), mismatch.Value, mismatch.Type)
+		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(Harmless(mismatch.Field)), mismatch.Value, mismatch.Type)
 	}
 	return err
 }

@@ -40,7 +40,9 @@ func TestJSONFollowsTheSchema(t *testing.T) {
 // the keys that are optional.
 func TestSchemaKnowsEveryKey(t *testing.T) {
 	optional := map[string]bool{
-		".checks[].location": true, ".checks[].missing": true, ".benchmarks[].restarts[].taint": true,
+		".checks[].location": true, ".checks[].missing": true,
+		".checks[].why": true, ".checks[].usual_causes": true, ".checks[].usual_remedies": true,
+		".benchmarks[].restarts[].taint": true,
 	}
 	open := []string{
 		".host.sysctls", ".host.limits", ".checks[].measurements", ".benchmarks[].percentiles", ".benchmarks[].taint",
@@ -130,6 +132,12 @@ func TestSchemaRefusesWrongValues(t *testing.T) {
 
 func TestReadGivesBackWhatJSONWrote(t *testing.T) {
 	want := rewritten(fixture(t), func(s string) string { return strings.ToValidUTF8(s, "\ufffd") })
+	for i := range want.Checks {
+		// Left out where empty, and so read as nil.
+		if c := &want.Checks[i]; c.Why == "" {
+			c.UsualCauses, c.UsualRemedies = nil, nil
+		}
+	}
 	for i := range want.Benchmarks {
 		for j := range want.Benchmarks[i].Restarts {
 			if restart := &want.Benchmarks[i].Restarts[j]; len(restart.Taint) == 0 {
@@ -172,6 +180,8 @@ func TestReadersErrors(t *testing.T) {
 		{"later version", `{"schema_version": "9"}`, `read report: unknown schema_version "9": this loopcheck reads 1`},
 		{"wrong type", "{\"schema_version\": \"1\",\n\"duration_ns\": \"1s\"}", "read report: line 2, column 19: duration_ns: a JSON string does not fit time.Duration"},
 		{"wrong state", `{"schema_version": "1", "checks": [{"id": "TCP-001", "state": "odd"}]}`, `read report: checks[0] ("TCP-001"): unknown state "odd": it is one of fail, warn, inconclusive, interrupted, skip, pass`},
+		{"no state", `{"schema_version": "1", "checks": [{"id": "TCP-001"}]}`, `read report: checks[0] ("TCP-001"): unknown state "": it is one of fail, warn, inconclusive, interrupted, skip, pass`},
+		{"no ID", `{"schema_version": "1", "checks": [{"state": "pass"}]}`, `read report: checks[0] (""): it has no ID`},
 		{"no verdict", `{"schema_version": "1"}`, `read report: summary: unknown verdict "": it is one of fail, warn, inconclusive, interrupted, skip, pass`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,56 +5,52 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2/reporters"
-	"github.com/onsi/ginkgo/v2/types"
 
 	"github.com/loopcheck/loopcheck/harness/check"
 )
 
-// everySpecState leaves Ginkgo's timelines out of the document: they hold
-// nothing that the report knows of.
-const everySpecState = ^types.SpecState(0)
-
-// JUnit writes the report as JUnit XML, a testsuite for each suite. A warning
-// is a passed test whose system-out tells of it, since it must not fail a
-// build; an inconclusive check is a skipped one; what was interrupted is an
-// error. Ginkgo's reporter decides the form; it writes to files only, so a
-// temporary folder is made and removed.
+// JUnit writes the report as JUnit XML, a testsuite for each suite, in the form
+// that Ginkgo's own reporter gives it. A warning is a passed test whose
+// system-out tells of it, since it must not fail a build; an inconclusive check
+// is a skipped one; what was interrupted is an error.
 func JUnit(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmless(r)
-		folder, err := os.MkdirTemp("", "loopcheck-junit-")
-		if err != nil {
+		if err := writeXML(w, junitDocument(harmlessCopy(r))); err != nil {
 			return fmt.Errorf("write the report as JUnit XML: %w", err)
 		}
-		defer os.RemoveAll(folder)
+		return nil
+	}
+}
 
-		document := reporters.JUnitTestSuites{Time: r.Duration.Seconds()}
-		for _, s := range r.suites() {
-			suite, err := junitSuite(r, s, filepath.Join(folder, "suite.xml"))
-			if err != nil {
-				return fmt.Errorf("write suite %s as JUnit XML: %w", s.Name, err)
-			}
-			document.Tests += suite.Tests
-			document.Disabled += suite.Disabled + suite.Skipped
-			document.Errors += suite.Errors
-			document.Failures += suite.Failures
-			document.TestSuites = append(document.TestSuites, suite)
-		}
-		body, err := xml.MarshalIndent(document, "", "  ")
-		if err != nil {
-			return fmt.Errorf("write the report as JUnit XML: %w", err)
-		}
-		_, err = io.WriteString(w, xml.Header+string(body)+"\n")
+func writeXML(w io.Writer, document any) error {
+	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(document); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func junitDocument(r *Report) reporters.JUnitTestSuites {
+	document := reporters.JUnitTestSuites{Time: r.Duration.Seconds()}
+	for _, s := range r.suites() {
+		suite := junitSuite(r, s)
+		document.Tests += suite.Tests
+		document.Disabled += suite.Skipped // on this level it counts skipped tests too
+		document.Errors += suite.Errors
+		document.Failures += suite.Failures
+		document.TestSuites = append(document.TestSuites, suite)
+	}
+	return document
 }
 
 // suites are those of the report, and after them any that only its checks name.
@@ -87,92 +83,68 @@ func took(checks []Check) time.Duration {
 	return sum
 }
 
-// junitSuite has Ginkgo write one suite to a file and reads it back.
-func junitSuite(r *Report, s check.Suite, file string) (reporters.JUnitTestSuite, error) {
+func junitSuite(r *Report, s check.Suite) reporters.JUnitTestSuite {
 	checks := r.checksOf(s.Name)
-	ginkgoReport := types.Report{
-		SuiteDescription: s.Name,
-		StartTime:        r.Started,
-		RunTime:          took(checks),
+	suite := reporters.JUnitTestSuite{
+		Name:      s.Name,
+		Tests:     len(checks),
+		Time:      took(checks).Seconds(),
+		Timestamp: r.Started.UTC().Format("2006-01-02T15:04:05"),
+		Properties: reporters.JUnitProperties{Properties: []reporters.JUnitProperty{
+			{Name: "title", Value: s.Title},
+			{Name: "loopcheck", Value: r.Tool.Version},
+			{Name: "host", Value: r.Host.Hostname},
+			{Name: "kernel", Value: r.Host.Kernel},
+		}},
 	}
 	for _, c := range checks {
-		ginkgoReport.SpecReports = append(ginkgoReport.SpecReports, specReport(c))
-	}
-	err := reporters.GenerateJUnitReportWithConfig(ginkgoReport, file, reporters.JunitReportConfig{
-		OmitTimelinesForSpecState: everySpecState,
-		OmitLeafNodeType:          true,
-		OmitSpecLabels:            true,
-	})
-	if err != nil {
-		return reporters.JUnitTestSuite{}, err
-	}
-	written, err := os.ReadFile(file)
-	if err != nil {
-		return reporters.JUnitTestSuite{}, err
-	}
-	var document reporters.JUnitTestSuites
-	if err := xml.Unmarshal(written, &document); err != nil {
-		return reporters.JUnitTestSuite{}, fmt.Errorf("read back what Ginkgo wrote: %w", err)
-	}
-	suite := document.TestSuites[0]
-	suite.Properties = reporters.JUnitProperties{Properties: []reporters.JUnitProperty{
-		{Name: "title", Value: s.Title},
-		{Name: "loopcheck", Value: r.Tool.Version},
-		{Name: "host", Value: r.Host.Hostname},
-		{Name: "kernel", Value: r.Host.Kernel},
-	}}
-	// Ginkgo's description names its own nodes and the time of day, and drops
-	// what looks like one of its colour marks; the report has its own.
-	for i, c := range checks {
-		test := &suite.TestCases[i]
-		if test.Failure != nil {
-			test.Failure.Description = c.account()
+		test := junitCase(c)
+		switch {
+		case test.Failure != nil:
+			suite.Failures++
+		case test.Error != nil:
+			suite.Errors++
+		case test.Skipped != nil:
+			suite.Skipped++
 		}
-		if test.Error != nil {
-			test.Error.Description = c.account()
-		}
+		suite.TestCases = append(suite.TestCases, test)
 	}
-	return suite, nil
+	return suite
 }
 
-func specReport(c Check) types.SpecReport {
-	spec := types.SpecReport{
-		LeafNodeType: types.NodeTypeIt,
-		LeafNodeText: oneLine(c.ID + " " + c.Title),
-		RunTime:      c.Duration,
-		NumAttempts:  1,
+func junitCase(c Check) reporters.JUnitTestCase {
+	test := reporters.JUnitTestCase{
+		Name:      strings.TrimSpace(oneLine(c.ID + " " + c.Title)),
+		Classname: c.Suite,
+		Time:      c.Duration.Seconds(),
 	}
 	message := strings.TrimSpace(c.Message)
+	skipped := func(reason string) {
+		test.Status = "skipped"
+		test.Skipped = &reporters.JUnitSkipped{Message: "skipped - " + reason}
+	}
 	switch c.State {
 	case check.Pass:
-		spec.State = types.SpecStatePassed
+		test.Status = "passed"
 	case check.Warn:
-		spec.State = types.SpecStatePassed
-		spec.CapturedStdOutErr = "warning: " + c.account()
+		test.Status = "passed"
+		test.SystemOut = "warning: " + c.account()
 	case check.Fail:
-		spec.State = types.SpecStateFailed
-		spec.Failure.Message = cmp.Or(message, "failed, and told no more")
-		spec.Failure.Location = codeLocation(c.Location)
+		test.Status = "failed"
+		test.Failure = &reporters.JUnitFailure{
+			Message: cmp.Or(message, "failed, and told no more"), Type: "failed", Description: c.account(),
+		}
 	case check.Skip:
-		spec.State = types.SpecStateSkipped
-		spec.Failure.Message = cmp.Or(message, "gave no reason")
+		skipped(cmp.Or(message, "gave no reason"))
 	case check.Inconclusive:
-		spec.State = types.SpecStateSkipped
-		spec.Failure.Message = "inconclusive: " + cmp.Or(message, "gave no reason")
+		skipped("inconclusive: " + cmp.Or(message, "gave no reason"))
 	default:
-		spec.State = types.SpecStateInterrupted
-		spec.Failure.Message = cmp.Or(message, "the run was stopped before")
+		test.Status = "interrupted"
+		test.Error = &reporters.JUnitError{
+			Message: cmp.Or(message, "the run was stopped before"), Type: "interrupted", Description: c.account(),
+		}
 	}
-	return spec
-}
-
-func codeLocation(location string) types.CodeLocation {
-	file, line, _ := strings.Cut(location, ":")
-	number, err := strconv.Atoi(line)
-	if err != nil {
-		return types.CodeLocation{FileName: file}
-	}
-	return types.CodeLocation{FileName: file, LineNumber: number}
+	return test
 }
 
 // account is all that is known of a check that did not pass, as plain text.

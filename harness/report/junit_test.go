@@ -2,6 +2,8 @@ package report
 
 import (
 	"encoding/xml"
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +23,42 @@ func junitOf(t *testing.T, r *Report) reporters.JUnitTestSuites {
 
 func TestJUnitGolden(t *testing.T) {
 	golden(t, "fixture.junit.xml", rendered(t, JUnit(fixture(t))))
+}
+
+// A reporter writes where it is told to and nowhere else, so that it works
+// where no other file can be made.
+func TestJUnitNeedsNoOtherFile(t *testing.T) {
+	absent := filepath.Join(t.TempDir(), "absent")
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, absent)
+	}
+	junitOf(t, fixture(t))
+}
+
+func TestJUnitPassesOnAnErrorOfWriting(t *testing.T) {
+	broken := errors.New("disk full")
+	for _, room := range []int{0, len(xml.Header), 1000} {
+		err := JUnit(fixture(t))(&tooSmall{room: room, err: broken})
+		if !errors.Is(err, broken) {
+			t.Errorf("after %d bytes: error %v, want %v", room, err, broken)
+		}
+	}
+}
+
+// tooSmall takes some bytes and then gives an error.
+type tooSmall struct {
+	room int
+	err  error
+}
+
+func (s *tooSmall) Write(p []byte) (int, error) {
+	if len(p) > s.room {
+		n := s.room
+		s.room = 0
+		return n, s.err
+	}
+	s.room -= len(p)
+	return len(p), nil
 }
 
 func TestJUnitCounts(t *testing.T) {

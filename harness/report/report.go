@@ -3,6 +3,9 @@
 package report
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
@@ -55,11 +58,33 @@ type Check struct {
 	Causes   []diagnose.Cause  `json:"causes"`
 	Remedies []diagnose.Remedy `json:"remedies"`
 	// Missing is the need for want of which the check was skipped.
-	Missing      *check.Missing     `json:"missing,omitempty"`
-	Source       string             `json:"source"`
-	Labels       []string           `json:"labels"`
-	Measurements map[string]float64 `json:"measurements"`
+	Missing *check.Missing `json:"missing,omitempty"`
+	Source  string         `json:"source"`
+	// Why, UsualCauses and UsualRemedies are what the catalogue says of the
+	// check, where it failed or warned; empty otherwise. They hold for any
+	// machine: what was found on this one stands in Causes and Remedies.
+	Why           string             `json:"why,omitempty"`
+	UsualCauses   []string           `json:"usual_causes,omitempty"`
+	UsualRemedies []string           `json:"usual_remedies,omitempty"`
+	Labels        []string           `json:"labels"`
+	Measurements  map[string]float64 `json:"measurements"`
 }
+
+// Validate returns what keeps the check from being the outcome of one, or nil:
+// it has to have an ID and a state that is known. The error does not name the
+// check.
+func (c Check) Validate() error {
+	if c.ID == "" {
+		return errors.New("it has no ID")
+	}
+	if !slices.Contains(check.States, c.State) {
+		return fmt.Errorf("unknown state %q: it is one of %s", c.State, join(check.States))
+	}
+	return nil
+}
+
+// broken says whether the expectation of the check was not met.
+func (c Check) broken() bool { return c.State == check.Fail || c.State == check.Warn }
 
 // Summary counts the checks by state.
 type Summary struct {

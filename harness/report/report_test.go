@@ -174,7 +174,7 @@ func TestHumanUnits(t *testing.T) {
 	}
 }
 
-func TestVisible(t *testing.T) {
+func TestHarmless(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain\nlines":     "plain\nlines",
 		"日本 naïve e\u0301": "日本 naïve e\u0301",
@@ -186,7 +186,7 @@ func TestVisible(t *testing.T) {
 		"\u0085\u2028":     `\u0085\u2028`,
 		"kept \ufffd":      "kept \ufffd",
 	} {
-		if got := visible(in); got != want {
+		if got := Harmless(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}

@@ -56,15 +56,16 @@ func rewrite(v reflect.Value, edit func(string) string) reflect.Value {
 	return v
 }
 
-// harmless returns a copy of a report whose strings can be shown to a person.
-// Host names, process names and what a peer sent come from the machine and may
-// hold anything: terminal escapes, characters that XML forbids, and marks that
-// turn the direction of text so that it reads as something else.
-func harmless(r *Report) *Report { return rewritten(r, visible) }
+// harmlessCopy returns a copy of a report whose strings can be shown to a
+// person. Host names, process names and what a peer sent come from the machine
+// and may hold anything: terminal escapes, characters that XML forbids, and
+// marks that turn the direction of text so that it reads as something else.
+func harmlessCopy(r *Report) *Report { return rewritten(r, Harmless) }
 
-// visible writes out every character that is not seen, save for line feeds;
-// tabs become spaces. What it returns holds no terminal escape.
-func visible(s string) string {
+// Harmless makes a string of unknown origin fit to be shown on a terminal: it
+// writes out every character that is not seen, such as ESC as \x1b, and every
+// byte that is no UTF-8. Tabs become spaces; line feeds stay.
+func Harmless(s string) string {
 	if strings.IndexFunc(s, unseen) < 0 && utf8.ValidString(s) {
 		return s
 	}

@@ -17,7 +17,7 @@ import (
 // was skipped, the verdict. What the machine named is made harmless first.
 func Text(r *Report, style Style) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmless(r)
+		r := harmlessCopy(r)
 		p := newPrintout(style)
 		p.header(r)
 		p.suites(r)

@@ -94,6 +94,9 @@ func (p *printout) finding(c Check) {
 		p.labelled(9, "cause   ", plain, cause.Summary)
 	}
 	p.labelled(9, "source  ", faint, c.Source)
+	if c.broken() && len(c.Causes) == 0 {
+		p.labelled(9, "see     ", plain, "loopcheck explain "+c.ID)
+	}
 }
 
 // skips puts each missing need once, with how to get it and what it would let

@@ -83,6 +83,21 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// A failure whose cause was not found sends its reader to the usual ones.
+func TestTextPointsToExplain(t *testing.T) {
+	for _, state := range check.States {
+		for _, causes := range [][]diagnose.Cause{nil, {{ID: "lo-down", Summary: "The loopback interface lo is down."}}} {
+			r := inStates(state)
+			r.Checks[0].Causes = causes
+			want := (state == check.Fail || state == check.Warn) && len(causes) == 0
+			text := string(rendered(t, Text(r, Style{})))
+			if got := strings.Contains(text, "         see     loopcheck explain TCP-A\n"); got != want {
+				t.Errorf("%s with %d causes: %v, want %v:\n%s", state, len(causes), got, want, text)
+			}
+		}
+	}
+}
+
 // One root cause behind many checks is told once, not with each of them.
 func TestTextTellsACauseOfManyChecksOnce(t *testing.T) {
 	down := diagnose.Cause{ID: "lo-down", Summary: "The loopback interface lo is down."}

@@ -58,6 +58,10 @@ func outcomeOf(c check.Check, spec ginkgo.SpecReport) outcome {
 	for _, entry := range spec.ReportEntries {
 		o.take(entry.GetRawValue())
 	}
+	// Last, since what was attached may have changed the state.
+	if o.check.State == check.Fail || o.check.State == check.Warn {
+		o.check.Why, o.check.UsualCauses, o.check.UsualRemedies = c.Why, c.Causes, c.Remedies
+	}
 	return o
 }
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -175,7 +176,7 @@ func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
 	if !known || !spec.Failed() || r.opts.Diagnose == nil {
 		return
 	}
-	symptom := diagnose.Symptom{Check: c.ID, Suite: c.Suite, Message: spec.FailureMessage()}
+	symptom := diagnose.Symptom{Check: c.ID, Suite: c.Suite, IPv6: slices.Contains(c.Needs, check.IPv6), Message: spec.FailureMessage()}
 	for _, finding := range r.opts.Diagnose(ctx, symptom) {
 		ginkgo.AddReportEntry(finding.Cause.ID, finding, ginkgo.ReportEntryVisibilityNever)
 	}

@@ -28,6 +28,7 @@ func init() {
 			c := check.Check{
 				ID: id, Suite: "fake", Title: "does " + id, Grade: grade, Source: "here",
 				Asks: "something", Why: "for this test", Benchmark: benchmark,
+				Causes: []string{"paint"}, Remedies: []string{"a brush"},
 			}
 			if id == "FAKE-008" {
 				c.Timeout = timeout
@@ -134,6 +135,13 @@ func TestRunMapsEveryEndOfACheck(t *testing.T) {
 	} {
 		if !strings.Contains(got[id].Message, message) || (message == "") != (got[id].Message == "") {
 			t.Errorf("%s says %q, want %q in it", id, got[id].Message, message)
+		}
+	}
+	for id, c := range got {
+		broken := c.State == check.Fail || c.State == check.Warn
+		if (c.Why == "for this test") != broken || slices.Equal(c.UsualCauses, []string{"paint"}) != broken ||
+			slices.Equal(c.UsualRemedies, []string{"a brush"}) != broken || !broken && c.Why != "" {
+			t.Errorf("%s (%s) tells why %q, usual causes %q, usual remedies %q", id, c.State, c.Why, c.UsualCauses, c.UsualRemedies)
 		}
 	}
 	if m := got["FAKE-005"].Missing; m == nil || m.Name != check.NetRaw.Name || m.Found != "not permitted" {

@@ -6,7 +6,9 @@
 package icmp
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -34,11 +36,9 @@ const (
 // (RFC 791) less 20 of IP header and 8 of ICMP header.
 const MaxPayload = 65535 - 20 - 8
 
-// protocol numbers of icmp.ParseMessage (IANA).
-const (
-	protocolICMP   = 1
-	protocolICMPv6 = 58
-)
+// echoHeaderBytes is type, code, checksum, identifier and sequence number
+// (RFC 792, RFC 4443 4.1).
+const echoHeaderBytes = 8
 
 // Allowed returns the least privileged kind of socket that this process may
 // open towards an address. The error says how each kind was refused.
@@ -78,13 +78,16 @@ func listen(access Access, to netip.Addr) (*icmp.PacketConn, error) {
 }
 
 // Request is an echo request. A ping socket puts its own identifier in the
-// place of ID.
+// place of ID. The reply is known by the payload, or by ID and Seq together:
+// all three should be random, as others may ping at the same time.
 type Request struct {
 	ID, Seq uint16
 	Payload []byte
 }
 
-// Reply is what came back for a Request.
+// Reply is what came back for a Request, and need not be right: its payload is
+// that of the request, or its identifier and sequence number are; what else it
+// holds is for the caller to judge.
 type Reply struct {
 	Type, Code int
 	ID, Seq    uint16
@@ -110,6 +113,10 @@ func Echo(ctx context.Context, access Access, to netip.Addr, req Request) (Reply
 		return Reply{}, fmt.Errorf("open %s: %w", access, err)
 	}
 	defer func() { _ = c.Close() }()
+	return exchange(ctx, c, access, to, req)
+}
+
+func exchange(ctx context.Context, c *icmp.PacketConn, access Access, to netip.Addr, req Request) (Reply, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
@@ -118,6 +125,8 @@ func Echo(ctx context.Context, access Access, to netip.Addr, req Request) (Reply
 	if access == Ping {
 		dst = &net.UDPAddr{IP: to.AsSlice(), Zone: to.Zone()}
 		sentID = uint16(c.LocalAddr().(*net.UDPAddr).Port)
+	} else {
+		refuseRequests(c, to)
 	}
 	if err := receiveTTL(c, to); err != nil {
 		return Reply{}, fmt.Errorf("ask for the TTL of replies from %v: %w", to, err)
@@ -133,7 +142,7 @@ func Echo(ctx context.Context, access Access, to netip.Addr, req Request) (Reply
 	if _, err := c.WriteTo(packet, dst); err != nil {
 		return Reply{}, fmt.Errorf("send echo request of %d bytes to %v: %w", len(req.Payload), to, err)
 	}
-	reply, err := await(c, to, sentID, req.Seq, sent)
+	reply, err := await(c, to, sentID, req, sent)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return Reply{}, fmt.Errorf("await echo reply from %v: %w", to, ctx.Err())
 	}
@@ -170,13 +179,28 @@ func read(c *icmp.PacketConn, to netip.Addr, buf []byte) (n, ttl int, from net.A
 	return n, ttl, from, err
 }
 
-// await reads until the answer to one request is there. A raw socket sees
-// every ICMP packet of the machine, the request itself among them.
-func await(c *icmp.PacketConn, to netip.Addr, id, seq uint16, sent time.Time) (Reply, error) {
-	protocol := protocolICMP
-	if to.Is6() {
-		protocol = protocolICMPv6
+// refuseRequests keeps echo requests out of a raw socket: loopback would
+// deliver our own first, and in a small receive buffer leave no room for the
+// reply. Every other type comes in, so that a reply of a wrong type is seen.
+func refuseRequests(c *icmp.PacketConn, to netip.Addr) {
+	// Not every system has the filter. Without it the request only comes in
+	// and is passed over.
+	if to.Is4() {
+		var filter ipv4.ICMPFilter
+		filter.SetAll(false)
+		filter.Block(ipv4.ICMPTypeEcho)
+		_ = c.IPv4PacketConn().SetICMPFilter(&filter)
+		return
 	}
+	var filter ipv6.ICMPFilter
+	filter.SetAll(false)
+	filter.Block(ipv6.ICMPTypeEchoRequest)
+	_ = c.IPv6PacketConn().SetICMPFilter(&filter)
+}
+
+// await reads until the answer to one request is there. A raw socket sees
+// every ICMP packet of the machine.
+func await(c *icmp.PacketConn, to netip.Addr, id uint16, req Request, sent time.Time) (Reply, error) {
 	buf := make([]byte, 1<<16)
 	for {
 		n, ttl, from, err := read(c, to, buf)
@@ -184,20 +208,28 @@ func await(c *icmp.PacketConn, to netip.Addr, id, seq uint16, sent time.Time) (R
 		if err != nil {
 			return Reply{}, fmt.Errorf("receive from %v: %w", to, err)
 		}
-		m, err := icmp.ParseMessage(protocol, buf[:n])
-		if err != nil || m.Type == requestType(to) {
-			continue
+		if reply, ok := match(buf[:n], to, id, req); ok {
+			reply.TTL, reply.From, reply.RTT = ttl, addrOf(from), rtt
+			return reply, nil
 		}
-		echo, ok := m.Body.(*icmp.Echo)
-		if !ok || echo.ID != int(id) || echo.Seq != int(seq) {
-			continue
-		}
-		return Reply{
-			Type: typeNumber(m.Type), Code: m.Code,
-			ID: uint16(echo.ID), Seq: uint16(echo.Seq),
-			SentID: id, Payload: echo.Data, TTL: ttl, From: addrOf(from), RTT: rtt,
-		}, nil
 	}
+}
+
+// match tells whether a packet is what came back for a request. Either the
+// payload or identifier and sequence number say so, and the type does not
+// matter: an answer that is wrong in one of them is an answer still, not the
+// lack of one.
+func match(packet []byte, to netip.Addr, id uint16, req Request) (Reply, bool) {
+	if len(packet) < echoHeaderBytes || int(packet[0]) == typeNumber(requestType(to)) {
+		return Reply{}, false
+	}
+	reply := Reply{
+		Type: int(packet[0]), Code: int(packet[1]),
+		ID: binary.BigEndian.Uint16(packet[4:]), Seq: binary.BigEndian.Uint16(packet[6:]),
+		SentID: id, Payload: packet[echoHeaderBytes:],
+	}
+	samePayload := len(req.Payload) > 0 && bytes.Equal(reply.Payload, req.Payload)
+	return reply, samePayload || reply.ID == id && reply.Seq == req.Seq
 }
 
 func typeNumber(t icmp.Type) int {

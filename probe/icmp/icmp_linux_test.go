@@ -3,7 +3,9 @@ package icmp
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"syscall"
@@ -65,6 +67,65 @@ func TestEchoBringsEverythingBack(t *testing.T) {
 				t.Errorf("a raw socket sent the identifier %#x, want %#x", got.SentID, req.ID)
 			}
 		})
+	}
+}
+
+// A receive buffer that one of the largest packets fills has to be left to the
+// reply: a raw socket is delivered its own request as well, and before it.
+func TestARawSocketHasRoomForTheLargestReply(t *testing.T) {
+	c, err := listen(Raw, v4)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skipf("CAP_NET_RAW is not to be had here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// The kernel doubles it (socket(7)), and takes no packet while more is
+	// waiting.
+	if err := c.IPv4PacketConn().PacketConn.(*net.IPConn).SetReadBuffer(1 << 15); err != nil {
+		t.Fatal(err)
+	}
+	req := Request{ID: 0x4321, Seq: 7, Payload: bytes.Repeat([]byte{'x'}, MaxPayload)}
+	got, err := exchange(bounded(t), c, Raw, v4, req)
+	if err != nil || !bytes.Equal(got.Payload, req.Payload) {
+		t.Errorf("%d bytes of payload came back, %v", len(got.Payload), err)
+	}
+}
+
+func TestMatch(t *testing.T) {
+	req := Request{ID: 0x1234, Seq: 42, Payload: []byte("loop")}
+	packet := func(kind byte, id, seq uint16, payload string) []byte {
+		b := binary.BigEndian.AppendUint16([]byte{kind, 0, 0, 0}, id)
+		return append(binary.BigEndian.AppendUint16(b, seq), payload...)
+	}
+	for name, c := range map[string]struct {
+		packet []byte
+		to     netip.Addr
+		req    Request
+		want   bool
+	}{
+		"the reply":             {packet(0, 0x1234, 42, "loop"), v4, req, true},
+		"the reply of ICMPv6":   {packet(129, 0x1234, 42, "loop"), v6, req, true},
+		"another identifier":    {packet(0, 1, 42, "loop"), v4, req, true},
+		"another sequence":      {packet(0, 0x1234, 1, "loop"), v4, req, true},
+		"another payload":       {packet(0, 0x1234, 42, "pool"), v4, req, true},
+		"a payload cut short":   {packet(0, 0x1234, 42, "lo"), v4, req, true},
+		"another type":          {packet(14, 0x1234, 42, "loop"), v4, req, true},
+		"the request":           {packet(8, 0x1234, 42, "loop"), v4, req, false},
+		"the request of ICMPv6": {packet(128, 0x1234, 42, "loop"), v6, req, false},
+		"another's reply":       {packet(0, 1, 42, "pool"), v4, req, false},
+		"another's, no payload": {packet(0, 1, 42, ""), v4, Request{ID: 0x1234, Seq: 42}, false},
+		"shorter than a header": {packet(0, 0x1234, 42, "")[:7], v4, req, false},
+		"nothing":               {nil, v4, req, false},
+	} {
+		got, ok := match(c.packet, c.to, 0x1234, c.req)
+		if ok != c.want {
+			t.Errorf("%s: taken for the answer: %v, want %v", name, ok, c.want)
+		}
+		if ok && got.SentID != 0x1234 {
+			t.Errorf("%s: sent identifier %#x", name, got.SentID)
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ func (s *Socket) PeerAddr() (netip.AddrPort, error) { return netip.AddrPort{}, e
 
 func (s *Socket) TCPInfo() (TCPInfo, error)                       { return TCPInfo{}, errUnsupported }
 func (s *Socket) PendingError() error                             { return errUnsupported }
+func (s *Socket) QueueErrors() error                              { return errUnsupported }
+func (s *Socket) QueuedError() (*ICMPError, error)                { return nil, errUnsupported }
 func (s *Socket) Poll(context.Context, Event) (Event, error)      { return 0, errUnsupported }
 func (s *Socket) Send(context.Context, []byte, Flag) (int, error) { return 0, errUnsupported }
 func (s *Socket) Recv(context.Context, []byte, Flag) (int, error) { return 0, errUnsupported }

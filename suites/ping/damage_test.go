@@ -11,12 +11,21 @@ import (
 
 func TestEveryCheckPassesInAnUndamagedNamespace(t *testing.T) { damage.EveryCheckPasses(t, nil) }
 
+// Where IPv6 was taken off lo, there is nothing to ask, and the skip says what
+// brings it back.
 func TestNoIPv6IsASkip(t *testing.T) {
-	outcomes := damage.Outcomes(t, []string{"sysctl -qw net.ipv6.conf.all.disable_ipv6=1"}, "PING-018")
-	NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("PING-018", And(
-		HaveField("State", check.Skip),
-		HaveField("Message", ContainSubstring("bind to ::1: cannot assign requested address")),
-	)))
+	for name, c := range map[string]struct{ setup, why, how string }{
+		"switched off": {"sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.lo.disable_ipv6 is 1", "sysctl -w net.ipv6.conf.lo.disable_ipv6=0"},
+		"MTU of 1000":  {"ip link set dev lo mtu 1000", "the MTU of lo is 1000", "ip address add ::1/128 dev lo"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outcomes := damage.Outcomes(t, []string{c.setup}, "PING-018")
+			NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("PING-018", And(
+				HaveField("State", check.Skip),
+				HaveField("Message", And(ContainSubstring(c.why), ContainSubstring(c.how))),
+			)))
+		})
+	}
 }
 
 // output is a hook behind all else that the kernel does to a packet it sends.
@@ -80,6 +89,42 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  output("icmpv6 type echo-reply ip6 hoplimit set 3"),
 			Filter: "PING-018",
 			Want:   map[string]string{"PING-018": "hop limit of the reply from ::1\nExpected\n    3\nto equal\n    64"},
+		},
+		"another identifier": {
+			Setup:  output("meta length 1028 icmp type echo-reply icmp id set 1"),
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "identifier of the reply from 127.0.0.1"},
+		},
+		"another sequence number": {
+			Setup:  output("meta length 1028 icmp type echo-reply icmp sequence set 1"),
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "sequence number of the reply from 127.0.0.1"},
+		},
+		"another type": {
+			Setup:  output("meta length 1028 icmp type echo-reply icmp type set 14"),
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "type of the reply from 127.0.0.1\nExpected\n    14\nto equal\n    0"},
+		},
+		// The checksum is wrong then, which a raw socket does not mind (raw(7)).
+		"another payload": {
+			Setup:  output("meta length 1028 icmp type echo-reply @th,304,32 set 0x58585858"),
+			Filter: "PING-001",
+			Want:   map[string]string{"PING-001": "payload of the reply from 127.0.0.1: byte 3"},
+		},
+		"::1 taken off lo": {
+			Setup:  []string{"ip address del ::1/128 dev lo"},
+			Filter: "PING-018",
+			Want:   map[string]string{"PING-018": "::1 cannot be bound"},
+		},
+		"lo down": {
+			Setup:  []string{"ip link set lo down"},
+			Filter: "PING-018",
+			Want:   map[string]string{"PING-018": "::1 cannot be bound"},
+		},
+		"one in 300 refused": {
+			Setup:  damage.Hook("output", -300, "icmp type echo-request numgen inc mod 300 == 7 drop"),
+			Filter: "PING-019",
+			Want:   map[string]string{"PING-019": "refused to send: operation not permitted\nExpected\n    4\nto be zero-valued"},
 		},
 		"one in 300 lost": {
 			Setup:  damage.Hook("input", -300, "icmp type echo-request numgen inc mod 300 == 7 drop"),

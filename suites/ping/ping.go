@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -69,7 +70,7 @@ func proBing(ctx context.Context, to netip.Addr, via icmp.Access, configure func
 // expectEcho sends one echo request of our own and expects all of it back.
 func expectEcho(ctx context.Context, to netip.Addr, via icmp.Access, size int) icmp.Reply {
 	GinkgoHelper()
-	req := icmp.Request{ID: randomID(), Seq: 7, Payload: randomBytes(size)}
+	req := icmp.Request{ID: randomUint16(), Seq: randomUint16(), Payload: randomBytes(size)}
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	reply, err := icmp.Echo(ctx, via, to, req)
@@ -99,12 +100,9 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-// randomID keeps raw sockets of runs at the same time from taking each
-// other's replies.
-func randomID() uint16 {
-	b := randomBytes(2)
-	return uint16(b[0])<<8 | uint16(b[1])
-}
+// randomUint16 is for identifiers and sequence numbers: raw sockets of runs at
+// the same time would take each other's replies if they chose the same.
+func randomUint16() uint16 { return binary.BigEndian.Uint16(randomBytes(2)) }
 
 // setting reads a number under /proc/sys; without one it is what Linux
 // defaults to.

@@ -13,13 +13,15 @@ import (
 )
 
 const (
-	// unreachableType and portCode make a port unreachable (RFC 792).
+	// unreachableType and portCode encode Port Unreachable (RFC 792).
 	unreachableType = 3
 	portCode        = 3
 	// maxErrorBytes is the most an ICMP error may be long (RFC 1812 4.3.2.3).
 	maxErrorBytes = 576
-	// internetworkControl is the precedence of ICMP errors (RFC 1812 4.3.2.5).
+	// The precedences that an ICMP error should have, as a type of service
+	// (RFC 1812 4.3.2.5). Linux uses the first.
 	internetworkControl = 0xc0
+	networkControl      = 0xe0
 	// causing is long enough that an error which quoted all of it would be
 	// longer than it may be.
 	causing = 1400
@@ -29,14 +31,19 @@ var _ = suite.It("answers a datagram to a closed port with ICMP port unreachable
 	ID: "PING-013", Grade: check.GradeFail, Source: "RFC 1122 3.2.2.1, 4.1.3.1; RFC 1812 4.3.2.3, 4.3.2.5", OS: "linux",
 	Needs: []check.Need{check.NetRaw},
 	Asks: "1,400 bytes go to a UDP port of 127.0.0.1 that is held closed. The sender's error queue has to hold ICMP type 3, code 3; " +
-		"a raw socket has to see that error in a packet of at most 576 bytes with TOS 0xc0.",
+		"a raw socket has to see that error in a packet of at most 576 bytes with precedence 6 or 7 (TOS 0xc0 or 0xe0).",
 	Why: "Port unreachable is how a UDP client learns at once that nobody listens: DNS, syslog and metrics clients fail over by it. " +
 		"Where it is swallowed they wait for their timeout.",
 	Causes: []string{
 		"a netfilter rule drops ICMP errors on lo",
 		"a netfilter rule rejects with another ICMP code, or drops silently, before the port is looked up",
+		"a rule or queueing discipline rewrites DSCP on lo, often on purpose: `nft list ruleset | grep 'dscp set'`, " +
+			"`iptables -t mangle -S | grep -E 'DSCP|TOS'`, `tc qdisc show dev lo` and `tc filter show dev lo` show it",
 	},
-	Remedies: []string{"nft list ruleset, then accept `iifname lo` before anything drops"},
+	Remedies: []string{
+		acceptLoopback,
+		"except `oifname lo`, or ICMP errors, from the rule that rewrites DSCP",
+	},
 }, func(ctx SpecContext) {
 	held, closed, err := sock.ClosedUDP(sock.IPv4)
 	Expect(err).NotTo(HaveOccurred())
@@ -59,5 +66,5 @@ var _ = suite.It("answers a datagram to a closed port with ICMP port unreachable
 	Expect(packet.Type).To(Equal(unreachableType), "type of the ICMP error for closed port %v", closed)
 	Expect(packet.Code).To(Equal(portCode), "code of the ICMP error for closed port %v", closed)
 	Expect(packet.SizeBytes).To(BeNumerically("<=", maxErrorBytes), "bytes of the ICMP error for closed port %v", closed)
-	Expect(packet.TOS).To(Equal(internetworkControl), "type of service of the ICMP error for closed port %v", closed)
+	Expect(packet.TOS).To(BeElementOf(internetworkControl, networkControl), "type of service of the ICMP error for closed port %v", closed)
 })

@@ -4,7 +4,4 @@ package spec
 
 import "syscall"
 
-const (
-	addressNotAvailable = syscall.EADDRNOTAVAIL
-	familyNotSupported  = syscall.EAFNOSUPPORT
-)
+const familyNotSupported = syscall.EAFNOSUPPORT

@@ -26,11 +26,11 @@ var _ = suite.It("delivers what was sent before the FIN, and then its end to eve
 		"a firewall drops FIN segments, or forgets connections and then drops what is left of them",
 	},
 	Remedies: []string{
-		"let loopback pass before any rule on connection state: `nft insert rule inet filter input iifname lo accept`",
+		spec.LetLoopbackPass,
 		"see connections that hang half closed: `ss -tan state fin-wait-1 state fin-wait-2 state close-wait`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	client, server := joinedConns(deadline, listenConn())
 	sent := []byte("the last words")
 	Expect(client.Write(sent)).To(Equal(len(sent)), "bytes sent before the FIN")
@@ -55,14 +55,12 @@ var _ = suite.It("ends one direction of a connection and keeps the other open", 
 	Why:    "Protocols that answer after the request has ended (HTTP/1.0, rsync, `ssh host tar`, netcat) lose the answer where a half-closed connection is treated as closed.",
 	Causes: []string{
 		"a firewall, load balancer or user-space stack ends a connection at the first FIN",
-		"net.netfilter.nf_conntrack_tcp_timeout_close_wait or _fin_wait is very short",
 	},
 	Remedies: []string{
-		"let loopback pass before any rule on connection state: `nft insert rule inet filter input iifname lo accept`",
-		"`sysctl -w net.netfilter.nf_conntrack_tcp_timeout_close_wait=60 net.netfilter.nf_conntrack_tcp_timeout_fin_wait=120`",
+		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	client, server := joinedConns(deadline, listenConn())
 	Expect(client.CloseWrite()).To(Succeed())
 	_, err := server.Read(make([]byte, 1))
@@ -93,11 +91,11 @@ var _ = suite.It("resets a connection that is closed with data unread", check.Ch
 		"a proxy or user-space stack stands between the two ends and closes in the ordinary way",
 	},
 	Remedies: []string{
-		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`",
+		spec.LetLoopbackPass,
 		"see whether resets are sent: `nstat -az TcpOutRsts TcpExtTCPAbortOnClose`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	client, server := joined(deadline)
 	unread := []byte("nobody reads this")
 	peer, err := client.PeerAddr()
@@ -127,19 +125,19 @@ var _ = suite.It("aborts with RST and keeps no TIME_WAIT when SO_LINGER is {1,0}
 		"a user-space stack or sandbox that knows no SO_LINGER",
 	},
 	Remedies: []string{
-		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`",
+		spec.LetLoopbackPass,
 		"see what waits: `ss -tan state time-wait`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
-	before := snapshot()
+	deadline := spec.Within(ctx, patience)
+	before := spec.Snapshot()
 	client, port := bound()
 	server := join(deadline, client)
 	Expect(abort(client)).To(Succeed())
 
 	_, err := server.Recv(deadline, make([]byte, 1), 0)
 	Expect(err).To(MatchError(syscall.ECONNRESET), "what the peer reads after the abort of %v", port)
-	aborted, counted := snapshot().Sub(before).Get("TcpExt", "TCPAbortOnData")
+	aborted, counted := spec.Snapshot().Sub(before).Get("TcpExt", "TCPAbortOnData")
 	Expect(counted).NotTo(HaveOccurred())
 	Expect(aborted).To(BeNumerically(">=", 1), "growth of TcpExt TCPAbortOnData")
 

@@ -2,7 +2,6 @@ package tcp
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -12,7 +11,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
-	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -28,23 +26,23 @@ const (
 
 var _ = suite.It("refuses a connection to a closed port at once", check.Check{
 	ID: "TCP-001", Grade: check.GradeFail, OS: "linux",
-	Source: "RFC 9293 3.10.7.1 (a segment to a closed port is answered with RST); connect(2), ECONNREFUSED",
-	Asks:   "Connects up to 50 times to a port of 127.0.0.1 that is bound but not listening, so that nobody else can open it meanwhile. Every try must end in ECONNREFUSED and the quickest within 1 ms.",
+	Source: "RFC 9293 3.10.7.1 (a segment to a closed port is answered with RST); connect(2), ECONNREFUSED; ip(7), IP_RECVERR",
+	Asks:   "Connects up to 50 times to a port of 127.0.0.1 that is bound but not listening, so that nobody else can open it meanwhile. Every try must end in ECONNREFUSED, brought by RST and not by an ICMP error, and the quickest within 1 ms.",
 	Why:    "Programs try the next address, start their own server or report an outage when they are refused. Where the refusal is lost they wait for minutes instead: clients hang, health checks time out, start-up scripts stall.",
 	Causes: []string{
 		"a firewall rule drops SYNs to closed ports, or the RST that answers them, on lo as well",
-		"a firewall rule rejects with an ICMP error, which gives another errno and a delay",
+		"a firewall rule rejects SYNs with an ICMP error; port unreachable, the default of REJECT, looks to connect(2) like RST",
 		"lo is down, or 127.0.0.1 is not on it",
 	},
 	Remedies: []string{
-		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`, or `iptables -I INPUT -i lo -j ACCEPT`; the same for output with `oifname lo` and `-o lo`",
+		spec.LetLoopbackPass,
 		"see which rule counts the packets: `nft list ruleset` or `iptables -vnL`",
 		"`ip link set lo up` and `ip address show lo`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	_, closed := bound()
-	load := startLoad()
+	load := spec.StartLoad()
 	var took []time.Duration
 	for len(took) < fewTries || len(took) < mostTries && slices.Min(took) > atOnce {
 		took = append(took, refusal(deadline, closed))
@@ -53,9 +51,9 @@ var _ = suite.It("refuses a connection to a closed port at once", check.Check{
 	best, median := took[0], took[len(took)/2]
 	spec.Measure("refused_best_ns", float64(best))
 	spec.Measure("refused_median_ns", float64(median))
-	spec.Evidence("refusals", "%d tries of %s: ECONNREFUSED, best %s, median %s", len(took), closed, best, median)
+	spec.Evidence("refusals", "%d tries of %s: ECONNREFUSED by RST, best %s, median %s", len(took), closed, best, median)
 	if best > atOnce {
-		if starved, how := load.starved(); starved {
+		if how, starved := load.Starved(); starved {
 			spec.Inconclusive("the best of %d refusals took %s, but %s", len(took), best, how)
 		}
 	}
@@ -66,10 +64,14 @@ var _ = suite.It("refuses a connection to a closed port at once", check.Check{
 func refusal(ctx context.Context, closed netip.AddrPort) time.Duration {
 	GinkgoHelper()
 	client := open()
+	Expect(client.QueueErrors()).To(Succeed())
 	start := time.Now()
 	err := client.Connect(ctx, closed)
 	took := time.Since(start)
 	Expect(err).To(MatchError(syscall.ECONNREFUSED), "a connection to closed port %v", closed)
+	icmp, err := client.QueuedError()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(icmp).To(BeNil(), "what refused the connection to closed port %v, which RST should have", closed)
 	Expect(client.Close()).To(Succeed())
 	return took
 }
@@ -80,15 +82,14 @@ var _ = suite.It("admits one connection more than the backlog and keeps the next
 	Asks:   "Listens with a backlog of 3 and accepts nothing. Four connections must be established and stand in the queue as TCP_INFO of the listener tells it; the SYN of a fifth must be dropped in silence, counted in TcpExt ListenOverflows, and its socket stay in SYN_SENT.",
 	Why:    "A burst of connections should wait a second, not fail. Where an overflow is answered with RST, or not counted, a busy server refuses its clients and nothing on the machine tells why.",
 	Causes: []string{
-		"net.core.somaxconn is below the backlog that servers ask for",
 		"a firewall limits or rejects new connections on loopback",
 	},
 	Remedies: []string{
-		"`sysctl -w net.core.somaxconn=4096`, and a server that asks for as much",
+		spec.LetLoopbackPass,
 		"watch overflows with `nstat -az TcpExtListenOverflows TcpExtListenDrops`, queues with `ss -ltn`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	listener, addr := listening(3)
 	info, err := listener.TCPInfo()
 	Expect(err).NotTo(HaveOccurred())
@@ -105,10 +106,10 @@ var _ = suite.It("admits one connection more than the backlog and keeps the next
 		Eventually(queued).WithContext(deadline).Should(Equal(n+1), "connections that wait to be accepted at %v", addr)
 	}
 
-	before := snapshot()
+	before := spec.Snapshot()
 	extra := open()
 	Expect(extra.StartConnect(addr)).To(MatchError(syscall.EINPROGRESS), "the SYN that finds the queue of %v full", addr)
-	overflows := func() (int64, error) { return snapshot().Sub(before).Get("TcpExt", "ListenOverflows") }
+	overflows := func() (int64, error) { return spec.Snapshot().Sub(before).Get("TcpExt", "ListenOverflows") }
 	Eventually(overflows).WithContext(deadline).Should(BeNumerically(">=", 1), "growth of TcpExt ListenOverflows after a SYN to the full queue of %v", addr)
 
 	Expect(extra.PendingError()).To(Succeed(), "the SYN that found the queue of %v full", addr)
@@ -131,11 +132,10 @@ var _ = suite.It("connects a socket to itself", check.Check{
 		"a firewall drops packets whose source and destination are the same (a rule against the LAND attack)",
 	},
 	Remedies: []string{
-		"let loopback pass before any rule on connection state: `nft insert rule inet filter input iifname lo accept`",
-		"keep servers' ports out of the ephemeral range: `sysctl -w net.ipv4.ip_local_reserved_ports=8080`",
+		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	s, addr := bound()
 	Expect(s.Connect(deadline, addr)).To(Succeed(), "connect a socket to itself")
 	// Closing in the ordinary way would keep the port in TIME_WAIT.
@@ -150,32 +150,3 @@ var _ = suite.It("connects a socket to itself", check.Check{
 	Expect(received[:n]).To(Equal(sent), "what %v sent to itself", addr)
 	spec.Evidence("self-connect", "%s is its own peer and read back the %d bytes it wrote", addr, n)
 })
-
-// load tells whether the machine had a processor to spare.
-type load struct {
-	start    time.Time
-	pressure counters.Pressure
-	stat     counters.Stat
-}
-
-func startLoad() load {
-	// What cannot be read stays zero and then excuses nothing.
-	pressure, _ := counters.ReadCPUPressure()
-	stat, _ := counters.ReadStat()
-	return load{start: time.Now(), pressure: pressure, stat: stat}
-}
-
-// starved says whether the machine was since then, and in which figures.
-func (l load) starved() (bool, string) {
-	now := startLoad()
-	return starved(now.start.Sub(l.start), now.pressure.Sub(l.pressure), now.stat.Sub(l.stat))
-}
-
-// starved says whether tasks stood in line for a processor at least half of
-// the time, or a hypervisor took a tenth of it.
-func starved(elapsed time.Duration, pressure counters.Pressure, stat counters.Stat) (bool, string) {
-	waited := float64(pressure.Some) / float64(elapsed)
-	stolen := stat.StealShare()
-	how := fmt.Sprintf("tasks waited for a processor %.0f %% of the time and %.0f %% was stolen by the hypervisor", 100*waited, 100*stolen)
-	return waited >= 0.5 || stolen >= 0.1, how
-}

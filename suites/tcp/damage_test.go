@@ -32,6 +32,11 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "TCP-001",
 			Want:   map[string]string{"TCP-001": "no route to host"},
 		},
+		"SYN refused with ICMP port unreachable": {
+			Setup:  damage.Input("tcp flags syn reject with icmp type port-unreachable"),
+			Filter: "TCP-001",
+			Want:   map[string]string{"TCP-001": "ICMP error of type 3, code 3"},
+		},
 		"SYN that overflows is refused": {
 			Setup:  damage.Input("tcp flags & (syn|ack) == syn limit rate over 1/hour burst 4 packets reject with tcp reset"),
 			Filter: "TCP-005",
@@ -47,8 +52,11 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "TCP-029",
 			Want:   map[string]string{"TCP-029": "connection 501 of 1000"},
 		},
-		"ephemeral ports exhausted": {
-			Setup:  []string{"sysctl -w net.ipv4.ip_local_port_range='40000 40499'"},
+		"ephemeral ports used up": {
+			Setup: []string{
+				"sysctl -w net.ipv4.ip_local_port_range='40000 41199'",
+				usePorts(40200, 40999),
+			},
 			Filter: "TCP-029",
 			Want:   map[string]string{"TCP-029": "no ephemeral port is left"},
 		},
@@ -67,6 +75,12 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			},
 		},
 	})
+}
+
+func TestNarrowPortRangeIsASkip(t *testing.T) {
+	outcomes := damage.Outcomes(t, []string{"sysctl -w net.ipv4.ip_local_port_range='40000 40999'"}, "TCP-029")
+	NewWithT(t).Expect(outcomes["TCP-029"]).To(And(
+		HaveField("State", check.Skip), HaveField("Message", ContainSubstring("ip_local_port_range"))))
 }
 
 func TestSlowRefusalFails(t *testing.T) {

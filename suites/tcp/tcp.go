@@ -5,6 +5,7 @@ package tcp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -12,7 +13,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -29,13 +29,6 @@ const (
 	// failure tells how far it came.
 	transferPatience = 8 * time.Second
 )
-
-// within gives the rest of the spec that long.
-func within(ctx context.Context, limit time.Duration) context.Context {
-	bounded, cancel := context.WithTimeout(ctx, limit)
-	DeferCleanup(cancel)
-	return bounded
-}
 
 // open returns a fresh socket that is closed with the spec.
 func open() *sock.Socket {
@@ -126,20 +119,33 @@ func listenConn() *net.TCPListener {
 // them. Both end with the context.
 func joinedConns(ctx context.Context, listener *net.TCPListener) (client, server *net.TCPConn) {
 	GinkgoHelper()
+	client, server, err := dialAccepted(ctx, listener)
+	Expect(err).NotTo(HaveOccurred())
+	return client, server
+}
+
+// dialAccepted is joinedConns for specs that look at the error themselves.
+func dialAccepted(ctx context.Context, listener *net.TCPListener) (client, server *net.TCPConn, err error) {
 	if deadline, ok := ctx.Deadline(); ok {
-		Expect(listener.SetDeadline(deadline)).To(Succeed())
+		if err := listener.SetDeadline(deadline); err != nil {
+			return nil, nil, err
+		}
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp4", listener.Addr().String())
-	Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		return nil, nil, err
+	}
 	client = conn.(*net.TCPConn)
 	endWith(ctx, client)
 	for {
 		server, err = listener.AcceptTCP()
-		Expect(err).NotTo(HaveOccurred(), "the connection from %v", client.LocalAddr())
+		if err != nil {
+			return nil, nil, fmt.Errorf("the connection from %v: %w", client.LocalAddr(), err)
+		}
 		endWith(ctx, server)
 		if server.RemoteAddr().String() == client.LocalAddr().String() {
-			return client, server
+			return client, server, nil
 		}
 	}
 }
@@ -153,12 +159,4 @@ func endWith(ctx context.Context, conn *net.TCPConn) {
 		// The spec may have closed it already.
 		_ = conn.Close()
 	})
-}
-
-// snapshot reads the protocol counters of the spec's network namespace.
-func snapshot() counters.Snapshot {
-	GinkgoHelper()
-	s, err := counters.Read()
-	Expect(err).NotTo(HaveOccurred())
-	return s
 }

@@ -9,7 +9,7 @@ import (
 func TestEveryCheckPassesInAnUndamagedNamespace(t *testing.T) { damage.EveryCheckPasses(t, nil) }
 
 func TestEveryCheckPassesWithoutIPv6(t *testing.T) {
-	damage.EveryCheckPasses(t, []string{"sysctl -w net.ipv6.conf.lo.disable_ipv6=1"})
+	damage.EveryCheckPasses(t, []string{"sysctl -e -w net.ipv6.conf.lo.disable_ipv6=1"})
 }
 
 func TestChecksFailInADamagedStack(t *testing.T) {
@@ -39,6 +39,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  damage.Hook("prerouting", -500, "meta nfproto ipv6 exthdr frag exists drop"),
 			Filter: "UDP-002",
 			Want:   map[string]string{"UDP-002": "the datagram of 65527 bytes over IPv6"},
+			IPv6:   true,
 		},
 		"datagrams refused": {
 			Setup:  damage.Input("meta l4proto udp drop"),

@@ -29,11 +29,11 @@ var _ = suite.It("keeps the boundaries of datagrams, empty ones too", check.Chec
 		"a proxy or user-space stack forwards datagrams as a stream",
 	},
 	Remedies: []string{
-		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`, or `iptables -I INPUT -i lo -j ACCEPT`",
+		spec.LetLoopbackPass,
 		"see which rule counts the packets: `nft list ruleset` or `iptables -vnL`",
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	server, err := echo.UDP(deadline, sock.IPv4.Loopback(0).Addr())
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Close)
@@ -66,11 +66,9 @@ var _ = suite.It("carries the largest datagram and refuses a larger one", check.
 	Causes: []string{
 		"lo has a smaller MTU, so that the datagram is fragmented, and fragments are dropped",
 		"a firewall drops fragments or long packets",
-		"net.core.wmem_default or rmem_default is too small for one such datagram",
 	},
 	Remedies: []string{
 		"`ip link set lo mtu 65536`",
-		"`sysctl -w net.core.rmem_default=212992 net.core.wmem_default=212992`",
 		"look for fragments that are not put together: `nstat -az IpReasmFails Ip6ReasmFails UdpRcvbufErrors`",
 	},
 }, func(ctx SpecContext) {
@@ -85,7 +83,7 @@ var _ = suite.It("carries the largest datagram and refuses a larger one", check.
 			}
 		}
 		By(c.family.String())
-		deadline := within(ctx, patience)
+		deadline := spec.Within(ctx, patience)
 		sender, receiver := pair(c.family)
 		sent := contents(uint64(GinkgoRandomSeed()), 0, c.largest)
 		Expect(sender.Send(deadline, sent, 0)).To(Equal(c.largest), "bytes sent as the largest datagram over %s", c.family)
@@ -112,10 +110,10 @@ var _ = suite.It("discards what does not fit the buffer and tells the real lengt
 	},
 	Remedies: []string{
 		"run the program on the kernel's own stack, or give it a buffer of 65,535 bytes",
-		"let loopback pass before any other rule: `nft insert rule inet filter input iifname lo accept`",
+		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
-	deadline := within(ctx, patience)
+	deadline := spec.Within(ctx, patience)
 	sender, receiver := pair(sock.IPv4)
 	for _, sent := range []string{"0123456789", "abcdefghij", "end"} {
 		Expect(sender.Send(deadline, []byte(sent), 0)).To(Equal(len(sent)), "bytes sent as the datagram %q", sent)
@@ -144,14 +142,15 @@ var _ = suite.It("tells a connected socket once that its peer's port is closed",
 		"net.ipv4.icmp_msgs_per_sec is used up by other errors on kernels that limit loopback too",
 	},
 	Remedies: []string{
-		"`nft insert rule inet filter input icmp type destination-unreachable accept`, or `iptables -I INPUT -p icmp --icmp-type destination-unreachable -j ACCEPT`",
+		"let ICMP errors pass: for each base chain of the input and output hooks that `nft list ruleset` shows, `nft insert rule FAMILY TABLE CHAIN icmp type destination-unreachable accept`",
+		spec.LetLoopbackPass,
 		"see whether errors are sent and received: `nstat -az IcmpOutDestUnreachs IcmpInDestUnreachs UdpNoPorts IcmpOutRateLimitGlobal`",
 	},
 }, func(ctx SpecContext) {
 	held, closed, err := sock.ClosedUDP(sock.IPv4)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(held.Close)
-	told, err := refusal(within(ctx, patience), closed)
+	told, err := refusal(spec.Within(ctx, patience), closed)
 	Expect(err).NotTo(HaveOccurred(), "sending to closed port %v", closed)
 	spec.Evidence("refusal", "the send to %v succeeded, the next operation gave %v, then nothing was pending", closed, told)
 })

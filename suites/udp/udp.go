@@ -3,14 +3,12 @@
 package udp
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -25,13 +23,6 @@ const (
 	// deadline, so that the failure tells how far it came.
 	transferPatience = 8 * time.Second
 )
-
-// within gives the rest of the spec that long.
-func within(ctx context.Context, limit time.Duration) context.Context {
-	bounded, cancel := context.WithTimeout(ctx, limit)
-	DeferCleanup(cancel)
-	return bounded
-}
 
 // pair returns two sockets on the family's loopback address that are connected
 // to each other, so that neither receives what somebody else sends.
@@ -54,12 +45,4 @@ func bound(family sock.Family) (*sock.Socket, netip.AddrPort) {
 	addr, err := s.LocalAddr()
 	Expect(err).NotTo(HaveOccurred())
 	return s, addr
-}
-
-// snapshot reads the protocol counters of the spec's network namespace.
-func snapshot() counters.Snapshot {
-	GinkgoHelper()
-	s, err := counters.Read()
-	Expect(err).NotTo(HaveOccurred())
-	return s
 }

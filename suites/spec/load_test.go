@@ -1,4 +1,4 @@
-package tcp
+package spec
 
 import (
 	"testing"
@@ -22,7 +22,7 @@ func TestStarvedNeedsEvidence(t *testing.T) {
 		"stolen":        {counters.Pressure{}, counters.Stat{User: 16, Steal: 4}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, how := starved(100*time.Millisecond, c.pressure, c.stat)
+			how, got := isStarved(100*time.Millisecond, c.pressure, c.stat)
 			NewWithT(t).Expect(got).To(Equal(c.want), how)
 		})
 	}

@@ -1,0 +1,7 @@
+//go:build !linux && !windows
+
+package spec
+
+import "syscall"
+
+const addressNotAvailable = syscall.EADDRNOTAVAIL
