@@ -26,7 +26,7 @@ bench: build ## measure what loopcheck itself costs
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 lint: bin/tools ## check format, vet on every system, static analysis, modules
-	@test -z "$$(bin/tools/gofumpt -l . | tee /dev/stderr)" || { echo 'the files above are not formatted: run bin/tools/gofumpt -w .'; exit 1; }
+	@files=$$(bin/tools/gofumpt -l .) && test -z "$$files" || { echo "$$files"; echo 'not formatted: run bin/tools/gofumpt -w .'; exit 1; }
 	@for system in linux darwin windows freebsd; do echo "vet $$system"; GOOS=$$system $(GO) vet ./... || exit 1; done
 	bin/tools/staticcheck ./... ./.ci/verdict
 	$(GO) mod tidy -diff

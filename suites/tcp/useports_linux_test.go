@@ -1,17 +1,33 @@
 package tcp
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
-
-	. "github.com/onsi/gomega"
+	"time"
 
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-// portsVar holds the ports that TestUsePorts is to use up.
+// portsVar holds the ports that this binary is started again to use up.
 const portsVar = "LOOPCHECK_TEST_USE_PORTS"
+
+// usePortsPatience bounds the use of some hundred ports, which takes tens of
+// milliseconds.
+const usePortsPatience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	ports, wanted := os.LookupEnv(portsVar)
+	if !wanted {
+		os.Exit(m.Run())
+	}
+	if err := useUp(ports); err != nil {
+		fmt.Fprintf(os.Stderr, "use up ports %s: %v\n", ports, err)
+		os.Exit(1)
+	}
+}
 
 // usePorts is the command that uses up these ports of 127.0.0.1 for a minute.
 func usePorts(first, last int) string {
@@ -19,27 +35,33 @@ func usePorts(first, last int) string {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Sprintf("env %s='%d %d' '%s' -test.run='^TestUsePorts$'", portsVar, first, last, self)
+	return fmt.Sprintf("env %s='%d %d' '%s'", portsVar, first, last, self)
 }
 
-// TestUsePorts does nothing unless usePorts starts it. A port that was bound
-// and then closed first is kept by TIME_WAIT when no process is left.
-func TestUsePorts(t *testing.T) {
-	text, wanted := os.LookupEnv(portsVar)
-	if !wanted {
-		t.Skip("it serves another test, in a namespace of its own")
-	}
-	g, ctx := NewWithT(t), soon(t)
+// useUp leaves every port from the first to the last in TIME_WAIT, which keeps
+// one that was bound and then closed first when no process is left.
+func useUp(ports string) error {
 	var first, last uint16
-	_, err := fmt.Sscan(text, &first, &last)
-	g.Expect(err).NotTo(HaveOccurred())
+	if _, err := fmt.Sscan(ports, &first, &last); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), usePortsPatience)
+	defer cancel()
 	for port := first; port <= last; port++ {
 		client, err := sock.New(sock.TCP, sock.IPv4)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(client.Bind(sock.IPv4.Loopback(port))).To(Succeed())
+		if err != nil {
+			return err
+		}
+		if err := client.Bind(sock.IPv4.Loopback(port)); err != nil {
+			return err
+		}
 		server, err := accepted(ctx, client)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(client.Close()).To(Succeed())
-		g.Expect(server.Close()).To(Succeed())
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(client.Close(), server.Close()); err != nil {
+			return err
+		}
 	}
+	return nil
 }
