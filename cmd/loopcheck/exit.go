@@ -6,8 +6,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/run"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // Exit codes, as documented in the man page.
@@ -62,5 +62,5 @@ func (a *app) exitCode(err error) int {
 
 // oneLine is an error as one line. It may hold names that somebody else chose.
 func oneLine(err error) string {
-	return report.Harmless(strings.Join(strings.Fields(err.Error()), " "))
+	return terminal.Harmless(strings.Join(strings.Fields(err.Error()), " "))
 }

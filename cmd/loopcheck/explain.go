@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 func newExplain(a *app) *cobra.Command {
@@ -61,7 +62,7 @@ func explain(w io.Writer, c check.Check, width int) error {
 		}
 		fmt.Fprintf(&b, "%s\n", name)
 		for _, p := range paragraphs {
-			b.WriteString(wrap(p, width, "  "))
+			b.WriteString(paragraph(p, width, "  "))
 		}
 		b.WriteString("\n")
 	}
@@ -96,27 +97,19 @@ func bullets(items []string) []string {
 	return out
 }
 
-// wrap fills lines of a width. Lines after the first of a "- " item are
-// indented below its text.
-func wrap(text string, width int, indent string) string {
-	hanging := indent
-	if strings.HasPrefix(text, "- ") {
-		hanging += "  "
+// paragraph fills lines of a width, all of them indented. Lines after the
+// first of a "- " item stand below its text.
+func paragraph(text string, width int, indent string) string {
+	bullet := ""
+	if item, found := strings.CutPrefix(text, "- "); found {
+		bullet, text = "- ", item
 	}
 	var b strings.Builder
-	line := indent
-	empty := true
-	for _, word := range strings.Fields(text) {
-		if !empty && len([]rune(line))+1+len([]rune(word)) > width {
-			b.WriteString(line + "\n")
-			line, empty = hanging, true
+	for i, line := range terminal.Wrap(text, width-len(indent)-len(bullet)) {
+		if i > 0 {
+			bullet = strings.Repeat(" ", len(bullet))
 		}
-		if !empty {
-			line += " "
-		}
-		line += word
-		empty = false
+		b.WriteString(indent + bullet + line + "\n")
 	}
-	b.WriteString(line + "\n")
 	return b.String()
 }

@@ -104,9 +104,9 @@ func oneOf(what, value string, allowed ...string) error {
 	return fmt.Errorf("%s %q: write one of %s", what, value, strings.Join(allowed, ", "))
 }
 
-// terminal returns the descriptor of a stream that is a terminal able to move
+// terminalOf returns the descriptor of a stream that is a terminal able to move
 // its cursor.
-func terminal(w io.Writer) (fd int, ok bool) {
+func terminalOf(w io.Writer) (fd int, ok bool) {
 	f, isFile := w.(*os.File)
 	if !isFile || os.Getenv("TERM") == "dumb" {
 		return 0, false
@@ -123,14 +123,14 @@ func (a *app) colored(w io.Writer) bool {
 	case "never":
 		return false
 	}
-	_, isTerminal := terminal(w)
+	_, isTerminal := terminalOf(w)
 	return isTerminal && os.Getenv("NO_COLOR") == ""
 }
 
 // columns is the width of a stream that is a terminal, or otherwise 80, which
 // every log viewer shows.
 func columns(w io.Writer) int {
-	if fd, ok := terminal(w); ok {
+	if fd, ok := terminalOf(w); ok {
 		if width, _, err := term.GetSize(fd); err == nil && width > 0 {
 			return width
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/progress"
 	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/run"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // runOptions are the flags of run.
@@ -156,13 +157,13 @@ func (a *app) printReport(asJSON bool, r *report.Report, where string) error {
 	if where == "" {
 		return nil
 	}
-	_, err := fmt.Fprintf(a.stdout, "Report: %s\n", report.Harmless(where))
+	_, err := fmt.Fprintf(a.stdout, "Report: %s\n", terminal.Harmless(where))
 	return err
 }
 
 // progressStyle animates on a terminal, but for CI logs that look like one.
 func (a *app) progressStyle() progress.Style {
-	_, isTerminal := terminal(a.stderr)
+	_, isTerminal := terminalOf(a.stderr)
 	return progress.Style{
 		Animated: isTerminal && os.Getenv("CI") == "",
 		Color:    a.colored(a.stderr),

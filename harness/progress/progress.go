@@ -13,6 +13,7 @@ import (
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // redrawEvery is often enough for a clock that shows tenths of a second.
@@ -153,10 +154,10 @@ func (d *Display) redraw() {
 	// A line that wraps could not be taken back by a carriage return.
 	room := d.style.Width() - 1 - visibleLength(line)
 	if d.current.ID != "" && room > 2 {
-		line += "  " + truncate(d.current.ID+" "+d.current.Title, room-2)
+		line += "  " + terminal.Shorten(d.current.ID+" "+d.current.Title, room-2)
 	}
 	if room < 0 {
-		line = truncate(d.suite, max(d.style.Width()-1, 0))
+		line = terminal.Shorten(d.suite, max(d.style.Width()-1, 0))
 	}
 	_, _ = io.WriteString(d.w, "\r\x1b[K"+line)
 }
@@ -203,14 +204,4 @@ func visibleLength(line string) int {
 		n++
 	}
 	return n
-}
-
-func truncate(text string, columns int) string {
-	if utf8.RuneCountInString(text) <= columns {
-		return text
-	}
-	if columns < 1 {
-		return ""
-	}
-	return string([]rune(text)[:columns-1]) + "…"
 }

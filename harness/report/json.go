@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // maxReportBytes bounds what Read takes into memory. A report of a thousand
@@ -126,7 +127,7 @@ func located(document []byte, err error) error {
 		if mismatch.Field == "" {
 			return fmt.Errorf("%s: found a JSON %s, not a report", where, mismatch.Value)
 		}
-		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(Harmless(mismatch.Field)), mismatch.Value, mismatch.Type)
+		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(terminal.Harmless(mismatch.Field)), mismatch.Value, mismatch.Type)
 	}
 	return err
 }

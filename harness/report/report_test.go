@@ -9,6 +9,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // inStates is a report of one check for each state, TCP-001 onward.
@@ -186,7 +187,7 @@ func TestHarmless(t *testing.T) {
 		"\u0085\u2028":     `\u0085\u2028`,
 		"kept \ufffd":      "kept \ufffd",
 	} {
-		if got := Harmless(in); got != want {
+		if got := terminal.Harmless(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}

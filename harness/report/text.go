@@ -11,6 +11,7 @@ import (
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // Text writes the summary for a terminal: what ran, what needs attention, what
@@ -25,7 +26,7 @@ func Text(r *Report, style Style) func(io.Writer) error {
 		p.attention(r)
 		p.skips(r.Checks)
 		p.line()
-		for _, line := range wrap(r.Sentence(), p.style.Width) {
+		for _, line := range terminal.Wrap(r.Sentence(), p.style.Width) {
 			p.line(p.paint(bold+";"+stateInk[r.Summary.Verdict], line))
 		}
 		_, err := io.WriteString(w, p.String())
@@ -39,11 +40,11 @@ func (p *printout) header(r *Report) {
 	facts := append([]string{"loopcheck " + r.Tool.Version}, hostFacts(r.Host)...)
 	line := ""
 	for _, fact := range facts {
-		fact = shorten(oneLine(fact), p.style.Width-4)
+		fact = terminal.Shorten(oneLine(fact), p.style.Width-4)
 		switch {
 		case line == "":
 			line = fact
-		case columns(line)+columns(separator)+columns(fact) <= p.style.Width:
+		case terminal.Columns(line)+terminal.Columns(separator)+terminal.Columns(fact) <= p.style.Width:
 			line += separator + fact
 		default:
 			p.line(p.paint(faint, line))
@@ -104,38 +105,38 @@ func (p *printout) suites(r *Report) {
 	const gap, timeWidth, leastTitle = 2, 7, 12
 	nameWidth := len("suite")
 	for _, s := range suites {
-		nameWidth = max(nameWidth, min(columns(s.Name), 12))
+		nameWidth = max(nameWidth, min(terminal.Columns(s.Name), 12))
 	}
 	titleWidth := p.style.Width - nameWidth - 2 - timeWidth - gap
 	head := ""
 	for _, s := range states {
-		head += padLeft(string(s), gap+max(len(s), 4))
+		head += terminal.PadLeft(string(s), gap+max(len(s), 4))
 		titleWidth -= gap + max(len(s), 4)
 	}
 	longest := 0
 	for _, s := range suites {
-		longest = max(longest, columns(s.Title))
+		longest = max(longest, terminal.Columns(s.Title))
 	}
 	if titleWidth = min(titleWidth, longest); titleWidth < min(leastTitle, longest) {
 		titleWidth = 0
 	}
 
 	p.line()
-	p.line(p.paint(faint, padRight("suite", nameWidth+2+titleWidth)+head+padLeft("time", gap+timeWidth)))
+	p.line(p.paint(faint, terminal.PadRight("suite", nameWidth+2+titleWidth)+head+terminal.PadLeft("time", gap+timeWidth)))
 	for _, s := range suites {
 		checks := r.checksOf(s.Name)
-		row := padRight(shorten(oneLine(s.Name), nameWidth), nameWidth+2)
-		row += p.paint(faint, padRight(shorten(oneLine(s.Title), titleWidth), titleWidth))
+		row := terminal.PadRight(terminal.Shorten(oneLine(s.Name), nameWidth), nameWidth+2)
+		row += p.paint(faint, terminal.PadRight(terminal.Shorten(oneLine(s.Title), titleWidth), titleWidth))
 		counts := Summarize(checks)
 		for _, state := range states {
 			width := gap + max(len(state), 4)
 			if n := counts.Count(state); n > 0 {
-				row += p.paint(stateInk[state], padLeft(fmt.Sprint(n), width))
+				row += p.paint(stateInk[state], terminal.PadLeft(fmt.Sprint(n), width))
 			} else {
-				row += p.paint(faint, padLeft("·", width))
+				row += p.paint(faint, terminal.PadLeft("·", width))
 			}
 		}
-		p.line(row, padLeft(humanDuration(took(checks)), gap+timeWidth))
+		p.line(row, terminal.PadLeft(humanDuration(took(checks)), gap+timeWidth))
 	}
 }
 
@@ -148,23 +149,23 @@ func (p *printout) benchmarks(results []bench.Result) {
 	const figureWidth, intervalWidth, rateWidth = 9, 18, 11
 	nameWidth := p.style.Width - 3*figureWidth - intervalWidth - rateWidth
 	p.line()
-	head := padRight("round trip", nameWidth)
+	head := terminal.PadRight("round trip", nameWidth)
 	for _, s := range []string{"p50", "p90", "p99"} {
-		head += padLeft(s, figureWidth)
+		head += terminal.PadLeft(s, figureWidth)
 	}
-	p.line(p.paint(faint, head+padLeft("p50, 95 % CI", intervalWidth)+padLeft("rate", rateWidth)))
+	p.line(p.paint(faint, head+terminal.PadLeft("p50, 95 % CI", intervalWidth)+terminal.PadLeft("rate", rateWidth)))
 	for _, b := range results {
 		name := oneLine(b.Name)
-		if columns(name) > nameWidth {
-			p.line(shorten(name, p.style.Width))
+		if terminal.Columns(name) > nameWidth {
+			p.line(terminal.Shorten(name, p.style.Width))
 			name = ""
 		}
-		row := padRight(name, nameWidth)
+		row := terminal.PadRight(name, nameWidth)
 		for _, key := range []string{"p50_ns", "p90_ns", "p99_ns"} {
-			row += padLeft(percentile(b, key), figureWidth)
+			row += terminal.PadLeft(percentile(b, key), figureWidth)
 		}
-		row += padLeft(humanInterval(b.CI95.LowNS, b.CI95.HighNS), intervalWidth)
-		p.line(row, padLeft(humanRate(b.RatePerS), rateWidth))
+		row += terminal.PadLeft(humanInterval(b.CI95.LowNS, b.CI95.HighNS), intervalWidth)
+		p.line(row, terminal.PadLeft(humanRate(b.RatePerS), rateWidth))
 		for _, caveat := range caveats(b) {
 			p.block(2, yellow, caveat)
 		}

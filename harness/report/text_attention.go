@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // messageLines bounds what a message takes on the terminal: a long diff is for
@@ -69,17 +70,17 @@ func (p *printout) rootCause(root RootCause) {
 }
 
 func (p *printout) finding(c Check) {
-	word := padRight(strings.ToUpper(string(c.State)), 5)
-	hang := 2 + columns(word) + 2 + columns(c.ID) + 2
+	word := terminal.PadRight(strings.ToUpper(string(c.State)), 5)
+	hang := 2 + terminal.Columns(word) + 2 + terminal.Columns(c.ID) + 2
 	p.line()
-	for i, line := range wrap(oneLine(c.Title), p.style.Width-hang) {
+	for i, line := range terminal.Wrap(oneLine(c.Title), p.style.Width-hang) {
 		if i == 0 {
 			p.line("  ", p.paint(bold+";"+stateInk[c.State], word), "  ", p.paint(bold, oneLine(c.ID)+"  "+line))
 		} else {
 			p.line(strings.Repeat(" ", hang), p.paint(bold, line))
 		}
 	}
-	lines := wrap(strings.TrimSpace(cmp.Or(c.Message, "it told no more")), p.style.Width-9)
+	lines := terminal.Wrap(strings.TrimSpace(cmp.Or(c.Message, "it told no more")), p.style.Width-9)
 	hidden := len(lines) - messageLines
 	if hidden > 1 {
 		lines = lines[:messageLines]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 func TestTextGolden(t *testing.T) {
@@ -23,7 +24,7 @@ func TestTextFitsTheTerminal(t *testing.T) {
 			if strings.Contains(line, "remedy ") {
 				continue // a command is never broken
 			}
-			if got := columns(line); got > width {
+			if got := terminal.Columns(line); got > width {
 				t.Errorf("at %d columns a line has %d: %q", width, got, line)
 			}
 			if strings.TrimRight(line, " ") != line {
@@ -42,7 +43,7 @@ func TestTextWritesNoEscapeOfTheMachine(t *testing.T) {
 		t.Error("colour changes more than colour")
 	}
 	for _, r := range colourless {
-		if unseen(r) {
+		if terminal.Harmless(string(r)) != string(r) {
 			t.Errorf("%U is written raw", r)
 		}
 	}
@@ -75,7 +76,7 @@ func TestWrap(t *testing.T) {
 		{"narrower than a character", "日", 1, []string{"日"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := wrap(c.text, c.width)
+			got := terminal.Wrap(c.text, c.width)
 			if strings.Join(got, "|") != strings.Join(c.want, "|") {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
