@@ -138,10 +138,10 @@ func TestMedianInterval(t *testing.T) {
 
 func TestTaint(t *testing.T) {
 	start := time.Now()
-	before := surroundings{at: start, gc: 7}
+	before := surroundings{cpu: counters.CPU{At: start}, gc: 7}
 	after := func(change func(*surroundings)) surroundings {
-		s := surroundings{at: start.Add(time.Second), gc: 7}
-		s.stat.Idle = 200
+		s := surroundings{cpu: counters.CPU{At: start.Add(time.Second)}, gc: 7}
+		s.cpu.Stat.Idle = 200
 		change(&s)
 		return s
 	}
@@ -151,19 +151,19 @@ func TestTaint(t *testing.T) {
 		want   []string
 	}{
 		{"quiet", func(*surroundings) {}, nil},
-		{"steal at its bound", func(s *surroundings) { s.stat = counters.Stat{Idle: 198, Steal: 2} }, nil},
-		{"steal above", func(s *surroundings) { s.stat = counters.Stat{Idle: 197, Steal: 3} }, []string{TaintSteal}},
-		{"pressure at its bound", func(s *surroundings) { s.pressure.Some = 250 * time.Millisecond }, nil},
-		{"pressure above", func(s *surroundings) { s.pressure.Some = 251 * time.Millisecond }, []string{TaintPressure}},
+		{"steal at its bound", func(s *surroundings) { s.cpu.Stat = counters.Stat{Idle: 198, Steal: 2} }, nil},
+		{"steal above", func(s *surroundings) { s.cpu.Stat = counters.Stat{Idle: 197, Steal: 3} }, []string{TaintSteal}},
+		{"pressure at its bound", func(s *surroundings) { s.cpu.Pressure.Some = 250 * time.Millisecond }, nil},
+		{"pressure above", func(s *surroundings) { s.cpu.Pressure.Some = 251 * time.Millisecond }, []string{TaintPressure}},
 		{"pressure not to be had", func(s *surroundings) {
-			s.pressure.Some, s.pressErr = time.Second, errUnreadable
+			s.cpu.Pressure.Some, s.cpu.PressureErr = time.Second, errUnreadable
 		}, nil},
 		{"steal not to be had", func(s *surroundings) {
-			s.stat, s.statErr = counters.Stat{Steal: 10}, errUnreadable
+			s.cpu.Stat, s.cpu.StatErr = counters.Stat{Steal: 10}, errUnreadable
 		}, nil},
 		{"a collection", func(s *surroundings) { s.gc++ }, []string{TaintGC}},
 		{"everything", func(s *surroundings) {
-			s.stat.Steal, s.pressure.Some, s.gc = 100, time.Second, 9
+			s.cpu.Stat.Steal, s.cpu.Pressure.Some, s.gc = 100, time.Second, 9
 		}, []string{TaintSteal, TaintPressure, TaintGC}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"runtime/metrics"
-	"time"
 
 	"github.com/loopcheck/loopcheck/probe/counters"
 )
@@ -34,37 +33,26 @@ const (
 
 // surroundings is what is read before and after a window.
 type surroundings struct {
-	at       time.Time
-	gc       uint64 // collections completed in this process
-	stat     counters.Stat
-	pressure counters.Pressure
-	statErr  error
-	pressErr error
+	gc  uint64 // collections completed in this process
+	cpu counters.CPU
 }
 
 func observe() surroundings {
-	var s surroundings
 	cycles := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(cycles)
-	s.gc = cycles[0].Value.Uint64()
-	s.stat, s.statErr = counters.ReadStat()
-	s.pressure, s.pressErr = counters.ReadCPUPressure()
-	s.at = time.Now()
-	return s
+	return surroundings{gc: cycles[0].Value.Uint64(), cpu: counters.ReadCPU()}
 }
 
 // taint says why what lies between two readings is not to be trusted. What the
 // system does not tell cannot taint.
 func (s surroundings) taint(after surroundings) []string {
+	share := after.cpu.Since(s.cpu)
 	var reasons []string
-	if s.statErr == nil && after.statErr == nil && after.stat.Sub(s.stat).StealShare() > maxSteal {
+	if share.Stolen > maxSteal {
 		reasons = append(reasons, TaintSteal)
 	}
-	if s.pressErr == nil && after.pressErr == nil {
-		waited := after.pressure.Sub(s.pressure).Some
-		if float64(waited) > maxPressure*float64(after.at.Sub(s.at)) {
-			reasons = append(reasons, TaintPressure)
-		}
+	if share.Waited > maxPressure {
+		reasons = append(reasons, TaintPressure)
 	}
 	if after.gc != s.gc {
 		reasons = append(reasons, TaintGC)

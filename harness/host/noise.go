@@ -9,48 +9,30 @@ import (
 
 // Meter observes the noise of the machine between two moments.
 type Meter struct {
-	started       time.Time
-	stat          counters.Stat
-	statErr       error
-	pressure      counters.Pressure
-	pressureErr   error
+	before        counters.CPU
 	timerOverhead time.Duration
 }
 
 // StartNoise begins to observe. Before that it measures what reading the clock
 // costs, which takes less than a millisecond.
 func StartNoise() *Meter {
-	m := &Meter{timerOverhead: timerOverhead()}
-	m.started = time.Now()
-	m.stat, m.statErr = counters.ReadStat()
-	m.pressure, m.pressureErr = counters.ReadCPUPressure()
-	return m
+	overhead := timerOverhead()
+	return &Meter{before: counters.ReadCPU(), timerOverhead: overhead}
 }
 
 // Stop returns what was observed since the start. It may be called again, for
 // a longer stretch. What the system does not tell stays zero, but for the CPU
 // pressure, which is -1 then.
 func (m *Meter) Stop() Noise {
-	n := Noise{
-		PSICPU:          -1,
+	share := counters.ReadCPU().Since(m.before)
+	return Noise{
+		Steal:           share.Stolen,
+		PSICPU:          share.Waited,
 		Load:            loadAverage(),
+		ContextSwitches: share.ContextSwitches,
 		ClockSource:     clockSource(),
 		TimerOverheadNS: float64(m.timerOverhead) / float64(time.Nanosecond),
 	}
-	if stat, err := counters.ReadStat(); err == nil && m.statErr == nil {
-		passed := stat.Sub(m.stat)
-		n.Steal = passed.StealShare()
-		n.ContextSwitches = passed.ContextSwitches
-	}
-	if pressure, err := counters.ReadCPUPressure(); err == nil && m.pressureErr == nil {
-		waited := pressure.Sub(m.pressure).Some
-		// Both counters and the clock are read one after another, so that the
-		// share of a busy machine can come out a little above the whole.
-		if wall := time.Since(m.started); wall > 0 {
-			n.PSICPU = min(1, float64(waited)/float64(wall))
-		}
-	}
-	return n
 }
 
 const (

@@ -1,6 +1,7 @@
 package counters
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -36,5 +37,24 @@ func TestPressureSub(t *testing.T) {
 	got := Pressure{Some: 5 * time.Second, Full: time.Second}.Sub(Pressure{Some: 2 * time.Second, Full: 3 * time.Second})
 	if want := (Pressure{Some: 3 * time.Second}); got != want {
 		t.Errorf("difference is %+v, want %+v", got, want)
+	}
+}
+
+func TestWhatIsNotToldIsNoShare(t *testing.T) {
+	untold := errors.New("not told")
+	at := time.Unix(0, 0)
+	later := CPU{At: at.Add(time.Second), Pressure: Pressure{Some: 2 * time.Second}, Stat: Stat{Steal: 5, Idle: 5, ContextSwitches: 9}}
+	for name, c := range map[string]struct {
+		earlier CPU
+		want    CPUShare
+	}{
+		"all told":    {CPU{At: at}, CPUShare{Stolen: 0.5, Waited: 1, ContextSwitches: 9}},
+		"no pressure": {CPU{At: at, PressureErr: untold}, CPUShare{Stolen: 0.5, Waited: -1, ContextSwitches: 9}},
+		"no stat":     {CPU{At: at, StatErr: untold}, CPUShare{Waited: 1}},
+		"no time":     {CPU{At: later.At, StatErr: untold}, CPUShare{Waited: -1}},
+	} {
+		if got := later.Since(c.earlier); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }

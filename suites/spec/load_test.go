@@ -22,7 +22,9 @@ func TestStarvedNeedsEvidence(t *testing.T) {
 		"stolen":        {counters.Pressure{}, counters.Stat{User: 16, Steal: 4}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			how, got := isStarved(100*time.Millisecond, c.pressure, c.stat)
+			how, got := isStarved(counters.CPU{
+				At: time.Unix(0, 0).Add(100 * time.Millisecond), Pressure: c.pressure, Stat: c.stat,
+			}.Since(counters.CPU{At: time.Unix(0, 0)}))
 			NewWithT(t).Expect(got).To(Equal(c.want), how)
 		})
 	}
