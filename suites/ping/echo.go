@@ -51,7 +51,7 @@ var _ = suite.It("answers an echo request to 127.0.0.1 with the same identifier,
 	Expect(reply.Type).To(Equal(0), "type of the reply from %v", v4Loopback)
 	Expect(reply.Code).To(Equal(0), "code of the reply from %v", v4Loopback)
 	Expect(reply.From).To(Equal(v4Loopback), "source of the reply to an echo request to %v", v4Loopback)
-	Expect(reply.TTL).To(Equal(setting("net/ipv4/ip_default_ttl", 64)), "TTL of the reply from %v", v4Loopback)
+	Expect(reply.TTL).To(Equal(setting("net.ipv4.ip_default_ttl", 64)), "TTL of the reply from %v", v4Loopback)
 })
 
 var _ = suite.It("answers an echo request to the last address of 127.0.0.0/8", check.Check{
@@ -119,5 +119,5 @@ var _ = suite.It("answers an echo request to ::1 with an echo reply", check.Chec
 	spec.Measure("rtt_ns", float64(reply.RTT))
 	Expect(reply.Type).To(Equal(129), "type of the reply from %v", v6Loopback)
 	Expect(reply.From).To(Equal(v6Loopback), "source of the reply to an echo request to %v", v6Loopback)
-	Expect(reply.TTL).To(Equal(setting("net/ipv6/conf/lo/hop_limit", 64)), "hop limit of the reply from %v", v6Loopback)
+	Expect(reply.TTL).To(Equal(setting("net.ipv6.conf.lo.hop_limit", 64)), "hop limit of the reply from %v", v6Loopback)
 })

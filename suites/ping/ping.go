@@ -21,6 +21,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/icmp"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -104,14 +105,14 @@ func randomBytes(n int) []byte {
 // the same time would take each other's replies if they chose the same.
 func randomUint16() uint16 { return binary.BigEndian.Uint16(randomBytes(2)) }
 
-// setting reads a number under /proc/sys; without one it is what Linux
-// defaults to.
-func setting(path string, otherwise int) int {
-	content, err := os.ReadFile("/proc/sys/" + path)
+// setting reads a number among the kernel's settings; without one it is what
+// Linux defaults to.
+func setting(name string, otherwise int) int {
+	value, err := sysctl.Read(name)
 	if err != nil {
 		return otherwise
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	n, err := strconv.Atoi(value)
 	if err != nil {
 		return otherwise
 	}

@@ -3,8 +3,8 @@ package spec
 import (
 	"fmt"
 	"net"
-	"os"
-	"strings"
+
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
 // minimumMTU is what IPv6 asks of every link (RFC 8200 5). Linux takes IPv6 off
@@ -17,8 +17,7 @@ const minimumMTU = 1280
 func takenOff(error) absence {
 	// Setting net.ipv6.conf.all.disable_ipv6 sets this one, too.
 	const setting = "net.ipv6.conf.lo.disable_ipv6"
-	content, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(setting, ".", "/"))
-	if err == nil && strings.TrimSpace(string(content)) == "1" {
+	if value, err := sysctl.Read(setting); err == nil && value == "1" {
 		return absence{
 			why: setting + " is 1",
 			how: "give lo its ::1 again with `sysctl -w " + setting + "=0`",

@@ -2,13 +2,13 @@ package tcp
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -26,16 +26,16 @@ const sparePorts = 100
 // ports than that and some to spare. Whether they are free the spec finds out.
 func needPorts(count int) {
 	GinkgoHelper()
-	// Only Linux has these files; elsewhere, connecting tells.
-	limits, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	// Only Linux has these settings; elsewhere, connecting tells.
+	limits, err := sysctl.Read("net.ipv4.ip_local_port_range")
 	if err != nil {
 		return
 	}
-	reserved, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_reserved_ports")
+	reserved, err := sysctl.Read("net.ipv4.ip_local_reserved_ports")
 	if err != nil {
 		return
 	}
-	if ports, err := countPorts(string(limits), string(reserved)); err == nil && ports < count+sparePorts {
+	if ports, err := countPorts(limits, reserved); err == nil && ports < count+sparePorts {
 		spec.Skip(ephemeralPorts, fmt.Sprintf("net.ipv4.ip_local_port_range less ip_local_reserved_ports leaves %d ports, %d are needed", ports, count+sparePorts))
 	}
 }
