@@ -150,7 +150,7 @@ func (a *app) printReport(asJSON bool, r *report.Report, where string) error {
 	if asJSON {
 		return report.JSON(r)(a.stdout)
 	}
-	style := report.Style{Colour: a.colored(a.stdout), Width: columns(a.stdout)}
+	style := report.Style{Color: a.colored(a.stdout), Width: columns(a.stdout)}
 	if err := report.Text(r, style)(a.stdout); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -95,7 +94,11 @@ func (d *Display) Ended(c report.Check) {
 	switch c.State {
 	case check.Fail, check.Warn, check.Inconclusive:
 		d.clear()
-		_, _ = fmt.Fprintf(d.w, "%s %s: %s\n", d.paint(c.State, strings.ToUpper(string(c.State))), c.ID, c.Title)
+		word := strings.ToUpper(string(c.State))
+		if d.style.Color {
+			word = report.Paint(c.State, word)
+		}
+		_, _ = fmt.Fprintf(d.w, "%s %s: %s\n", word, c.ID, c.Title)
 	}
 	d.redraw()
 }
@@ -136,7 +139,7 @@ func (d *Display) leave() {
 		return
 	}
 	d.clear()
-	_, _ = fmt.Fprintf(d.w, "%s  %s\n", d.head(), d.tally())
+	_, _ = fmt.Fprintf(d.w, "%s  %s\n", d.head(), d.tally(d.style.Color))
 	d.suite = ""
 }
 
@@ -150,14 +153,14 @@ func (d *Display) redraw() {
 	if !d.style.Animated || d.suite == "" {
 		return
 	}
-	line := d.head() + "  " + d.tally()
 	// A line that wraps could not be taken back by a carriage return.
-	room := d.style.Width() - 1 - visibleLength(line)
+	room := d.style.Width() - 1 - terminal.Columns(d.head()+"  "+d.tally(false))
+	line := d.head() + "  " + d.tally(d.style.Color)
 	if d.current.ID != "" && room > 2 {
 		line += "  " + terminal.Shorten(d.current.ID+" "+d.current.Title, room-2)
 	}
 	if room < 0 {
-		line = terminal.Shorten(d.suite, max(d.style.Width()-1, 0))
+		line = terminal.Shorten(d.suite, d.style.Width()-1)
 	}
 	_, _ = io.WriteString(d.w, "\r\x1b[K"+line)
 }
@@ -171,37 +174,18 @@ func (d *Display) head() string {
 }
 
 // tally lists the states that occurred, those that need attention first.
-func (d *Display) tally() string {
+func (d *Display) tally(color bool) string {
 	var parts []string
 	for _, state := range check.States {
-		if n := d.counts[state]; n > 0 {
-			parts = append(parts, d.paint(state, fmt.Sprintf("%d %s", n, state)))
+		n := d.counts[state]
+		if n == 0 {
+			continue
 		}
+		part := fmt.Sprintf("%d %s", n, state)
+		if color {
+			part = report.Paint(state, part)
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
-}
-
-func (d *Display) paint(state check.State, text string) string {
-	if !d.style.Color {
-		return text
-	}
-	return report.Paint(state, text)
-}
-
-// visibleLength is the number of columns of a line that holds escape
-// sequences of colour.
-func visibleLength(line string) int {
-	n := 0
-	for rest := line; rest != ""; {
-		if strings.HasPrefix(rest, "\x1b[") {
-			if end := strings.IndexByte(rest, 'm'); end >= 0 {
-				rest = rest[end+1:]
-				continue
-			}
-		}
-		_, size := utf8.DecodeRuneInString(rest)
-		rest = rest[size:]
-		n++
-	}
-	return n
 }

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 var plan = []check.Check{
@@ -98,6 +100,8 @@ func TestTheCurrentCheckIsShown(t *testing.T) {
 	}
 }
 
+var colors = regexp.MustCompile(`\x1b\[\d+m`)
+
 // A line that wraps would leave its first row behind at each redraw.
 func TestNoRowIsWiderThanTheTerminal(t *testing.T) {
 	for width := 1; width < 100; width++ {
@@ -109,7 +113,7 @@ func TestNoRowIsWiderThanTheTerminal(t *testing.T) {
 		d.Began(plan[1])
 		rows := s.rows()
 		d.Close()
-		if n := visibleLength(rows[len(rows)-1]); n >= width && n > 0 {
+		if n := terminal.Columns(colors.ReplaceAllString(rows[len(rows)-1], "")); n >= width && n > 0 {
 			t.Errorf("at %d columns the row has %d: %q", width, n, rows[len(rows)-1])
 		}
 	}

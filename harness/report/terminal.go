@@ -14,8 +14,8 @@ const (
 
 // Style is how the terminal wants its text.
 type Style struct {
-	// Colour allows ANSI colour sequences (ECMA-48 SGR).
-	Colour bool
+	// Color allows ANSI colour sequences (ECMA-48 SGR).
+	Color bool
 	// Width is the number of columns; 0 stands for 80. Below 76 lines are left
 	// for the terminal to break.
 	Width int
@@ -36,7 +36,7 @@ func newPrintout(style Style) *printout {
 }
 
 func (p *printout) paint(colour ink, s string) string {
-	if !p.style.Colour {
+	if !p.style.Color {
 		return s
 	}
 	return colour.on(s)

@@ -13,7 +13,7 @@ import (
 
 func TestTextGolden(t *testing.T) {
 	golden(t, "fixture.txt", rendered(t, Text(fixture(t), Style{})))
-	golden(t, "fixture-colour.txt", rendered(t, Text(fixture(t), Style{Colour: true, Width: 100})))
+	golden(t, "fixture-colour.txt", rendered(t, Text(fixture(t), Style{Color: true, Width: 100})))
 	golden(t, "healthy.txt", rendered(t, Text(healthy(t), Style{})))
 }
 
@@ -38,7 +38,7 @@ var sgr = regexp.MustCompile("\x1b\\[[0-9;]+m")
 
 func TestTextWritesNoEscapeOfTheMachine(t *testing.T) {
 	colourless := string(rendered(t, Text(fixture(t), Style{})))
-	coloured := string(rendered(t, Text(fixture(t), Style{Colour: true})))
+	coloured := string(rendered(t, Text(fixture(t), Style{Color: true})))
 	if sgr.ReplaceAllString(coloured, "") != colourless {
 		t.Error("colour changes more than colour")
 	}
