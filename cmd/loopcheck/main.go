@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 func main() {
+	sandbox.Main()
 	// With a listener, a write to a closed pipe returns EPIPE in the place of
 	// killing the process, so that reports are finished when `| head` is.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)

@@ -20,6 +20,10 @@ var (
 		Name: "open files",
 		How:  "raise the limit with `ulimit -n 4096`, or LimitNOFILE= in a systemd unit",
 	}
+	Sandbox = Need{
+		Name: "private namespaces",
+		How:  "allow them with `sysctl -w user.max_user_namespaces=10000`, `sysctl -w kernel.unprivileged_userns_clone=1` or `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or run as root",
+	}
 	Linux = Need{
 		Name: "Linux",
 		How:  "run it on Linux: the behaviour asked for, or the way to see it, is Linux's own",

@@ -58,7 +58,15 @@ func Run(t *testing.T, setup []string, labelFilter string) (failedIDs []string) 
 // or when no spec was selected.
 func Outcomes(t *testing.T, setup []string, labelFilter string) map[string]Outcome {
 	t.Helper()
-	outcomes := outcomes(t, setup, labelFilter)
+	return OutcomesInside(t, setup, nil, labelFilter)
+}
+
+// OutcomesInside is Outcomes with damage for the sandboxes that the checks
+// start themselves, which damage to the stack around them does not reach: see
+// sandbox.Damage.
+func OutcomesInside(t *testing.T, setup, sandboxes []string, labelFilter string) map[string]Outcome {
+	t.Helper()
+	outcomes := outcomes(t, setup, sandboxes, labelFilter)
 	if len(outcomes) == 0 {
 		t.Fatalf("the label filter %q selects no check of this test binary", labelFilter)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 // orderVar holds the order for the child, in its environment.
@@ -37,7 +39,8 @@ const deadline = 2 * time.Minute
 const seed = 1
 
 type order struct {
-	Setup  []string `json:"setup"`
+	Setup     []string `json:"setup"`
+	Sandboxes []string `json:"sandboxes"`
 	Filter string   `json:"filter"`
 }
 
@@ -49,19 +52,19 @@ type result struct {
 	Outcomes map[string]Outcome `json:"outcomes"`
 }
 
-func outcomes(t *testing.T, setup []string, labelFilter string) map[string]Outcome {
+func outcomes(t *testing.T, setup, sandboxes []string, labelFilter string) map[string]Outcome {
 	t.Helper()
 	if text, isChild := os.LookupEnv(orderVar); isChild {
 		serve(t, text)
 	}
-	for _, command := range setup {
+	for _, command := range slices.Concat(setup, sandboxes) {
 		if program, _, _ := strings.Cut(command, " "); program != "" {
 			if err := exec.Command("sh", "-c", "command -v "+program).Run(); err != nil {
 				t.Skipf("the damage needs %s, which is not installed here", program)
 			}
 		}
 	}
-	r := ask(t, order{Setup: setup, Filter: labelFilter})
+	r := ask(t, order{Setup: setup, Sandboxes: sandboxes, Filter: labelFilter})
 	switch {
 	case r.Refused != "":
 		t.Skip(r.Refused)
@@ -154,6 +157,8 @@ func suffer(t *testing.T, o order) result {
 			return result{Broken: fmt.Sprintf("setup command %q: %v: %s", command, err, out)}
 		}
 	}
+
+	sandbox.Damage(o.Sandboxes...)
 
 	r := result{Outcomes: map[string]Outcome{}}
 	ginkgo.ReportAfterSuite("collect the outcomes", func(report types.Report) {

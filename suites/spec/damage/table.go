@@ -16,6 +16,9 @@ type Case struct {
 	// Setup and Filter are those of Outcomes.
 	Setup  []string
 	Filter string
+	// Sandboxes is damage for the sandboxes that the checks start; see
+	// OutcomesInside.
+	Sandboxes []string
 	// Want holds, by the ID of each check that the damage must not satisfy,
 	// what its message must contain. Such a check must be in the state that
 	// its grade gives to a broken one; every other selected check must pass.
@@ -52,7 +55,7 @@ func Table(t *testing.T, cases map[string]Case) {
 					t.Skipf("the damage needs a kernel with IPv6: %v", err)
 				}
 			}
-			outcomes := Outcomes(t, c.Setup, c.Filter)
+			outcomes := OutcomesInside(t, c.Setup, c.Sandboxes, c.Filter)
 			for id := range c.Want {
 				if _, asked := outcomes[id]; !asked {
 					t.Errorf("%s was not asked", id)

@@ -1,0 +1,166 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/jsimonetti/rtnetlink/v2/driver"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// carrierTimeout bounds the wait for the two ends of a link to notice that the
+// other is up. It takes microseconds of processor time.
+const carrierTimeout = 5 * time.Second
+
+// raiseLoopback sets lo up in the calling thread's network namespace.
+func raiseLoopback() error {
+	return withRoute(0, func(conn *rtnetlink.Conn) error {
+		lo, err := interfaceIndex("lo")
+		if err != nil {
+			return denied(err)
+		}
+		if err := raise(conn, lo); err != nil {
+			return denied(fmt.Errorf("set lo up: %w", err))
+		}
+		return nil
+	})
+}
+
+// join makes a link with both ends up and waits until packets can pass.
+func (z zones) join(link Link) error {
+	far := rtnetlink.NetNSForFD(uint32(z[link.B.Zone].Fd()))
+	err := z.do(link.A.Zone, func() error {
+		return withRoute(0, func(conn *rtnetlink.Conn) error {
+			err := conn.Link.New(&rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{
+				Name: link.A.Name,
+				Info: &rtnetlink.LinkInfo{Kind: "veth", Data: &driver.Veth{PeerInfo: &rtnetlink.LinkMessage{
+					Attributes: &rtnetlink.LinkAttributes{Name: link.B.Name, NetNS: far},
+				}}},
+			}})
+			if err != nil {
+				return fmt.Errorf("link %s in %q to %s in %q: %w", link.A.Name, link.A.Zone, link.B.Name, link.B.Zone, err)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, end := range []End{link.A, link.B} {
+		if err := z.do(end.Zone, end.configure); err != nil {
+			return err
+		}
+	}
+	for _, end := range []End{link.A, link.B} {
+		if err := z.do(end.Zone, end.awaitCarrier); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure gives an end its addresses and sets it up.
+func (e End) configure() error {
+	return withRoute(0, func(conn *rtnetlink.Conn) error {
+		index, err := interfaceIndex(e.Name)
+		if err != nil {
+			return err
+		}
+		if err := raise(conn, index); err != nil {
+			return fmt.Errorf("set %s up: %w", e.Name, err)
+		}
+		for _, prefix := range e.Addresses {
+			if err := conn.Address.New(addressMessage(index, prefix)); err != nil {
+				return fmt.Errorf("give %s the address %v: %w", e.Name, prefix, err)
+			}
+		}
+		return nil
+	})
+}
+
+// awaitCarrier waits until the kernel has seen that the other end is up, which
+// it announces some time after that was done.
+func (e End) awaitCarrier() error {
+	return withRoute(unix.RTMGRP_LINK, func(conn *rtnetlink.Conn) error {
+		index, err := interfaceIndex(e.Name)
+		if err != nil {
+			return err
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(carrierTimeout)); err != nil {
+			return err
+		}
+		// Asked after the subscription, so that no change is missed: the
+		// answer comes in line with the announcements.
+		ask := rtnetlink.LinkMessage{Index: index}
+		if _, err := conn.Send(&ask, unix.RTM_GETLINK, netlink.Request); err != nil {
+			return fmt.Errorf("ask for the state of %s: %w", e.Name, err)
+		}
+		for {
+			messages, _, err := conn.Receive()
+			if err != nil {
+				return fmt.Errorf("wait for %s to be up: %w", e.Name, err)
+			}
+			for _, m := range messages {
+				if link, ok := m.(*rtnetlink.LinkMessage); ok && link.Index == index &&
+					link.Attributes != nil && link.Attributes.OperationalState == rtnetlink.OperStateUp {
+					return nil
+				}
+			}
+		}
+	})
+}
+
+// withRoute lends a connection to rtnetlink(7) in the calling thread's network
+// namespace that has joined the multicast groups.
+func withRoute(groups uint32, use func(*rtnetlink.Conn) error) error {
+	conn, err := rtnetlink.Dial(&netlink.Config{Groups: groups})
+	if err != nil {
+		return fmt.Errorf("open rtnetlink: %w", err)
+	}
+	return errors.Join(use(conn), conn.Close())
+}
+
+func raise(conn *rtnetlink.Conn, index uint32) error {
+	return conn.Link.Set(&rtnetlink.LinkMessage{Index: index, Flags: unix.IFF_UP, Change: unix.IFF_UP})
+}
+
+func addressMessage(index uint32, prefix netip.Prefix) *rtnetlink.AddressMessage {
+	m := &rtnetlink.AddressMessage{
+		Family:       unix.AF_INET,
+		PrefixLength: uint8(prefix.Bits()),
+		Index:        index,
+		Attributes: &rtnetlink.AddressAttributes{
+			Address: net.IP(prefix.Addr().AsSlice()),
+			Local:   net.IP(prefix.Addr().AsSlice()),
+		},
+	}
+	if prefix.Addr().Is6() {
+		m.Family = unix.AF_INET6
+		m.Attributes.Flags = unix.IFA_F_NODAD
+	}
+	return m
+}
+
+// interfaceIndex finds an interface of the calling thread's network namespace
+// by its name (netdevice(7)).
+func interfaceIndex(name string) (uint32, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("look for %s: %w", name, err)
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("look for %s: %w", name, err)
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request); err != nil {
+		return 0, fmt.Errorf("look for %s: %w", name, os.NewSyscallError("SIOCGIFINDEX", err))
+	}
+	return request.Uint32(), nil
+}
