@@ -41,7 +41,7 @@ const seed = 1
 type order struct {
 	Setup     []string `json:"setup"`
 	Sandboxes []string `json:"sandboxes"`
-	Filter string   `json:"filter"`
+	Filter    string   `json:"filter"`
 }
 
 type result struct {
