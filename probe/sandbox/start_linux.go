@@ -243,7 +243,10 @@ func (s *Sandbox) Close() error {
 	s.end(ErrClosed)
 	_ = s.command.Process.Kill()
 	<-s.gone
-	return s.socket.Close()
+	if err := s.socket.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("close a sandbox: %w", err)
+	}
+	return nil
 }
 
 func (s *Sandbox) call(ctx context.Context, name, zone string, arg json.RawMessage) (json.RawMessage, error) {
@@ -262,7 +265,10 @@ func (s *Sandbox) call(ctx context.Context, name, zone string, arg json.RawMessa
 		return s.result(name, r, ok)
 	case <-ctx.Done():
 	}
-	s.cancel(id)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// Deadlines the worker keeps itself, so that a function sees which it was.
+		s.cancel(id)
+	}
 	unwind := time.NewTimer(unwindTimeout)
 	defer unwind.Stop()
 	select {
