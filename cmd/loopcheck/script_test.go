@@ -14,12 +14,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
 // The test binary is loopcheck where it is called by that name.
 func TestMain(m *testing.M) {
+	sandbox.Main()
 	testscript.Main(m, map[string]func(){"loopcheck": main})
 }
 

@@ -17,9 +17,14 @@ func Sandbox(ctx context.Context, config sandbox.Config) *sandbox.Sandbox {
 	ginkgo.GinkgoHelper()
 	s, err := sandbox.Start(ctx, config)
 	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
+		skipRefused(refused)
 	}
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "start a sandbox")
 	ginkgo.DeferCleanup(s.Close)
 	return s
+}
+
+func skipRefused(refused *sandbox.RefusedError) {
+	ginkgo.GinkgoHelper()
+	Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
 }

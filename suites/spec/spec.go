@@ -16,6 +16,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
+	"github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
 )
@@ -42,9 +43,15 @@ var declared = map[string]declaration{}
 // its context does. The returned value only lets a declaration stand at the
 // top level of a file.
 func (s *Suite) It(text string, c check.Check, body func(ginkgo.SpecContext)) bool {
+	return s.declare(text, c, body)
+}
+
+// declare is for functions that a suite's file calls at its top level: the
+// location is that of their caller.
+func (s *Suite) declare(text string, c check.Check, body func(ginkgo.SpecContext)) bool {
 	c.Suite, c.Title = s.name, text
 	check.Register(c)
-	declared[c.ID] = declaration{location: types.NewCodeLocation(1), body: body}
+	declared[c.ID] = declaration{location: types.NewCodeLocation(2), body: body}
 	return true
 }
 
@@ -55,14 +62,14 @@ var _ = ginkgo.Describe("loopback", ginkgo.Ordered, ginkgo.ContinueOnFailure, fu
 		ginkgo.Describe(s.Name, func() {
 			for _, c := range check.All() {
 				if c.Suite == s.Name {
-					declare(c)
+					build(c)
 				}
 			}
 		})
 	}
 })
 
-func declare(c check.Check) {
+func build(c check.Check) {
 	d := declared[c.ID]
 	ginkgo.It(c.Title, ginkgo.Label(c.Labels()...), ginkgo.SpecTimeout(c.Deadline()), d.location,
 		func(ctx ginkgo.SpecContext) {
@@ -70,6 +77,9 @@ func declare(c check.Check) {
 				Skip(check.Linux, "this is "+runtime.GOOS)
 			}
 			useFailHandler()
+			if c.Benchmark {
+				gomega.Expect(jobs.quiet(ctx)).To(gomega.Succeed())
+			}
 			d.body(ctx)
 		})
 }

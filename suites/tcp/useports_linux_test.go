@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
@@ -19,6 +20,7 @@ const portsVar = "LOOPCHECK_TEST_USE_PORTS"
 const usePortsPatience = 30 * time.Second
 
 func TestMain(m *testing.M) {
+	sandbox.Main()
 	ports, wanted := os.LookupEnv(portsVar)
 	if !wanted {
 		os.Exit(m.Run())

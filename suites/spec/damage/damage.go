@@ -51,7 +51,8 @@ func Run(t *testing.T, setup []string, labelFilter string) (failedIDs []string) 
 // Setup holds shell commands. They run inside the namespace after lo is up and
 // before the specs, as a root who has every right there; each must succeed.
 // They share the machine's files and processes, so they must change nothing
-// but the network, and leave no process behind.
+// but the network and what is mounted where, which is private as well (see
+// File), and leave no process behind.
 //
 // The test is skipped where a private namespace, or the program that a setup
 // command begins with, is not to be had. It fails when a setup command fails
@@ -66,9 +67,14 @@ func Outcomes(t *testing.T, setup []string, labelFilter string) map[string]Outco
 // sandbox.Damage.
 func OutcomesInside(t *testing.T, setup, sandboxes []string, labelFilter string) map[string]Outcome {
 	t.Helper()
-	outcomes := outcomes(t, setup, sandboxes, labelFilter)
+	return Case{Setup: setup, Sandboxes: sandboxes, Filter: labelFilter}.outcomes(t)
+}
+
+func (c Case) outcomes(t *testing.T) map[string]Outcome {
+	t.Helper()
+	outcomes := outcomes(t, c)
 	if len(outcomes) == 0 {
-		t.Fatalf("the label filter %q selects no check of this test binary", labelFilter)
+		t.Fatalf("the label filter %q selects no check of this test binary", c.Filter)
 	}
 	return outcomes
 }

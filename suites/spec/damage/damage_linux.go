@@ -39,9 +39,10 @@ const deadline = 2 * time.Minute
 const seed = 1
 
 type order struct {
-	Setup     []string `json:"setup"`
-	Sandboxes []string `json:"sandboxes"`
-	Filter    string   `json:"filter"`
+	Setup     []string  `json:"setup"`
+	Sandboxes []string  `json:"sandboxes"`
+	Filter    string    `json:"filter"`
+	Syscalls  []Syscall `json:"syscalls"`
 }
 
 type result struct {
@@ -52,19 +53,19 @@ type result struct {
 	Outcomes map[string]Outcome `json:"outcomes"`
 }
 
-func outcomes(t *testing.T, setup, sandboxes []string, labelFilter string) map[string]Outcome {
+func outcomes(t *testing.T, c Case) map[string]Outcome {
 	t.Helper()
 	if text, isChild := os.LookupEnv(orderVar); isChild {
 		serve(t, text)
 	}
-	for _, command := range slices.Concat(setup, sandboxes) {
+	for _, command := range slices.Concat(c.Setup, c.Sandboxes) {
 		if program, _, _ := strings.Cut(command, " "); program != "" {
 			if err := exec.Command("sh", "-c", "command -v "+program).Run(); err != nil {
 				t.Skipf("the damage needs %s, which is not installed here", program)
 			}
 		}
 	}
-	r := ask(t, order{Setup: setup, Sandboxes: sandboxes, Filter: labelFilter})
+	r := ask(t, order{Setup: c.Setup, Sandboxes: c.Sandboxes, Filter: c.Filter, Syscalls: c.Syscalls})
 	switch {
 	case r.Refused != "":
 		t.Skip(r.Refused)
@@ -96,7 +97,9 @@ func ask(t *testing.T, o order) result {
 	var output bytes.Buffer
 	child.Stdout, child.Stderr = &output, &output
 	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		// What is mounted in a mount namespace that belongs to another user
+		// namespace stays in it (mount_namespaces(7), restrictions).
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGKILL,
@@ -157,8 +160,10 @@ func suffer(t *testing.T, o order) result {
 			return result{Broken: fmt.Sprintf("setup command %q: %v: %s", command, err, out)}
 		}
 	}
-
 	sandbox.Damage(o.Sandboxes...)
+	if err := spoil(o.Syscalls); err != nil {
+		return result{Broken: err.Error()}
+	}
 
 	r := result{Outcomes: map[string]Outcome{}}
 	ginkgo.ReportAfterSuite("collect the outcomes", func(report types.Report) {

@@ -3,6 +3,8 @@ package damage_test
 import (
 	"net"
 	"os"
+	"slices"
+	"syscall"
 	"testing"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -65,4 +67,40 @@ func TestSetupDamagesTheNamespace(t *testing.T) {
 			"nft add chain inet broken out '{ type filter hook output priority 0; policy drop; }'",
 		}, "DMG-006")).To(BeEmpty())
 	})
+}
+
+func TestSyscallsAreAnsweredInTheKernelsPlace(t *testing.T) {
+	damage.Table(t, map[string]damage.Case{
+		"refused": {
+			Filter:   "DMG-006 || DMG-001",
+			Syscalls: []damage.Syscall{{Name: "connect", Length: 16, Errno: syscall.ENETUNREACH}},
+			Want:     map[string]string{"DMG-006": "dial udp4 127.0.0.1:9: connect: network is unreachable"},
+		},
+		"refused another length": {
+			Filter:   "DMG-006",
+			Syscalls: []damage.Syscall{{Name: "connect", Length: 28, Errno: syscall.ENETUNREACH}},
+			Want:     map[string]string{"DMG-006": "Expected an error, got nil"},
+		},
+		"taken": {
+			Filter:   "DMG-006",
+			Syscalls: []damage.Syscall{{Name: "bind", Errno: syscall.EPERM}, {Name: "connect"}},
+			Want:     map[string]string{"DMG-006": "destination address required"},
+		},
+	})
+}
+
+func TestFileIsReplacedInTheNamespaceAlone(t *testing.T) {
+	before, err := os.ReadFile("/etc/hosts")
+	if err != nil {
+		t.Skipf("there is no file to replace: %v", err)
+	}
+	g := NewWithT(t)
+	const contents = "it's another\n"
+	outcomes := damage.Outcomes(t, slices.Concat(
+		damage.File("/etc/hosts", contents),
+		[]string{`test "$(cat /etc/hosts)" = "it's another"`},
+	), "DMG-001")
+	g.Expect(outcomes).To(HaveKeyWithValue("DMG-001", damage.Outcome{State: check.Pass}))
+	g.Expect(os.ReadFile("/etc/hosts")).To(Equal(before))
+	g.Expect(os.ReadFile("/proc/self/mountinfo")).NotTo(ContainSubstring("- tmpfs file "))
 }

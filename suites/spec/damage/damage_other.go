@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func outcomes(t *testing.T, _, _ []string, _ string) map[string]Outcome {
+func outcomes(t *testing.T, _ Case) map[string]Outcome {
 	t.Helper()
 	t.Skipf("a private network namespace is Linux's own; this is %s", runtime.GOOS)
 	return nil

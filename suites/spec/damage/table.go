@@ -16,6 +16,8 @@ type Case struct {
 	// Setup and Filter are those of Outcomes.
 	Setup  []string
 	Filter string
+	// Syscalls are answered in the kernel's place, while the specs run.
+	Syscalls []Syscall
 	// Sandboxes is damage for the sandboxes that the checks start; see
 	// OutcomesInside.
 	Sandboxes []string
@@ -55,7 +57,7 @@ func Table(t *testing.T, cases map[string]Case) {
 					t.Skipf("the damage needs a kernel with IPv6: %v", err)
 				}
 			}
-			outcomes := OutcomesInside(t, c.Setup, c.Sandboxes, c.Filter)
+			outcomes := c.outcomes(t)
 			for id := range c.Want {
 				if _, asked := outcomes[id]; !asked {
 					t.Errorf("%s was not asked", id)
@@ -133,5 +135,18 @@ func Hook(hook string, priority int, rule string) []string {
 		"nft add table inet broken",
 		fmt.Sprintf("nft add chain inet broken %s '{ type filter hook %s priority %d; }'", hook, hook, priority),
 		fmt.Sprintf("nft add rule inet broken %s '%s'", hook, rule),
+	}
+}
+
+// File is a setup that puts another file in the place of one that is there,
+// within the namespace alone.
+func File(path, contents string) []string {
+	// The new file lies in memory and is hidden by what mounts there next.
+	const aside = "/mnt"
+	quoted := "'" + strings.ReplaceAll(contents, "'", `'\''`) + "'"
+	return []string{
+		"mount -t tmpfs file " + aside,
+		"printf %s " + quoted + " > " + aside + "/file",
+		"mount --bind " + aside + "/file " + path,
 	}
 }

@@ -1,0 +1,16 @@
+package damage
+
+import "syscall"
+
+// Syscall is a system call that the damaged stack does not make, and what it
+// answers in its place: a stack that takes what it should refuse, or refuses
+// it with another error, as those in user space do (gVisor, WSL 1).
+type Syscall struct {
+	// Name is "bind", "connect" or "listen".
+	Name string `json:"name"`
+	// Length picks the calls whose third argument it is, an address' length in
+	// bytes: 16 for IPv4, 28 for IPv6. With 0 every call is picked.
+	Length uint32 `json:"length,omitempty"`
+	// Errno is the answer; 0 says that the call succeeded.
+	Errno syscall.Errno `json:"errno,omitempty"`
+}
