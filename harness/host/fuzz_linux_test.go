@@ -33,15 +33,3 @@ func FuzzCPUInfo(f *testing.F) {
 		r.virtualization(blocks, list)
 	})
 }
-
-func FuzzStatus(f *testing.F) {
-	f.Add("Name:\tloopcheck\nCapEff:\t000001ffffffffff\n")
-	f.Add("CapEff:\tffffffffffffffff\n")
-	f.Add("CapEff:\t-1\nCapEff\n:\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		names := capabilities(parseStatus(text)["CapEff"])
-		if names == nil || len(names) > 64 {
-			t.Errorf("%d capabilities, of 64 bits: %v", len(names), names)
-		}
-	})
-}

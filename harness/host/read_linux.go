@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/process"
 )
 
 // root is the file tree of a machine: of this one, or one that a test keeps.
@@ -57,7 +59,7 @@ func (r root) describe(f *Facts, allowed []int, signature string) {
 	f.CPUs = r.cpus(blocks, allowed)
 	f.Virtualization = r.virtualization(blocks, signature)
 	f.Container = r.container()
-	f.Capabilities = capabilities(parseStatus(r.text("proc/self/status"))["CapEff"])
+	f.Capabilities = process.Parse(r.text("proc/self/status")).Effective.Names()
 	f.ClockSource = r.clockSource()
 	f.Sysctls = r.sysctls()
 }

@@ -131,16 +131,6 @@ func TestParseCPUList(t *testing.T) {
 	}
 }
 
-func TestCapabilities(t *testing.T) {
-	expect(t, "number of names", len(capabilityNames), 41)
-	expect(t, "name of CAP_LAST_CAP", capabilityNames[unix.CAP_LAST_CAP], "CAP_CHECKPOINT_RESTORE")
-	expect(t, "name of CAP_NET_RAW", capabilityNames[unix.CAP_NET_RAW], "CAP_NET_RAW")
-	expect(t, "name of CAP_SYS_ADMIN", capabilityNames[unix.CAP_SYS_ADMIN], "CAP_SYS_ADMIN")
-	expect(t, "name of CAP_BPF", capabilityNames[unix.CAP_BPF], "CAP_BPF")
-	expectAll(t, "bits 0, 40 and 41", capabilities("0000030000000001"), []string{"CAP_CHOWN", "CAP_CHECKPOINT_RESTORE", "CAP_41"})
-	expectAll(t, "no mask", capabilities(""), []string{})
-}
-
 func TestSettingsAreListedOnce(t *testing.T) {
 	sorted := slices.Sorted(slices.Values(settings))
 	if unique := slices.Compact(slices.Clone(sorted)); len(unique) != len(sorted) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
@@ -42,7 +43,7 @@ func refuser() (why, how string) {
 			return s.name + " is " + value, fmt.Sprintf("allow them with `sysctl -w %s=%s`, or run as root", s.name, s.allow)
 		}
 	}
-	if mode, err := statusField("/proc/thread-self/status", "Seccomp"); err == nil && mode == "2" {
+	if rights, err := process.Read(); err == nil && rights.Filtered {
 		return "the process runs under a seccomp filter, as in most containers",
 			"run it outside of the container, or give the container `--security-opt seccomp=unconfined` and `--cap-add SYS_ADMIN`"
 	}
@@ -50,20 +51,6 @@ func refuser() (why, how string) {
 		return "the kernel was built without user namespaces", "run as root, or use a kernel with CONFIG_USER_NS"
 	}
 	return "no setting that is known to refuse them does", "run as root"
-}
-
-// statusField reads one line of a status file (proc_pid_status(5)).
-func statusField(file, name string) (string, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(line, name+":"); found {
-			return strings.TrimSpace(value), nil
-		}
-	}
-	return "", fmt.Errorf("%s has no line %s", file, name)
 }
 
 // idsOfRoot is how many IDs root maps: what a distribution hands out.
@@ -79,7 +66,8 @@ type identities struct {
 // (user_namespaces(7)) all from 0 on.
 func mappableIDs() identities {
 	own := identities{user: os.Geteuid(), group: os.Getegid(), users: 1, groups: 1}
-	if own.user != 0 || own.group != 0 || !hasCapability(capSetgid) || !hasCapability(capSetuid) {
+	rights, err := process.Read()
+	if err != nil || own.user != 0 || own.group != 0 || !rights.Effective.Has(process.SetUID) || !rights.Effective.Has(process.SetGID) {
 		return own
 	}
 	return identities{users: mappedFromZero("/proc/self/uid_map"), groups: mappedFromZero("/proc/self/gid_map")}
@@ -102,19 +90,4 @@ func mappedFromZero(file string) int {
 		}
 	}
 	return 1
-}
-
-// Numbers of capabilities (capability.h).
-const (
-	capSetgid = 6
-	capSetuid = 7
-)
-
-func hasCapability(number uint) bool {
-	text, err := statusField("/proc/thread-self/status", "CapEff")
-	if err != nil {
-		return false
-	}
-	set, err := strconv.ParseUint(text, 16, 64)
-	return err == nil && set&(1<<number) != 0
 }
