@@ -27,7 +27,7 @@ type CPUShare struct {
 func ReadCPU() CPU {
 	var c CPU
 	c.Stat, c.StatErr = ReadStat()
-	c.Pressure, c.PressureErr = ReadCPUPressure()
+	c.Pressure, c.PressureErr = ReadPressure(CPUs)
 	c.At = time.Now()
 	return c
 }

@@ -1,11 +1,9 @@
-// Package counters reads what the kernel counts by itself, so that a check can
-// say what happened to a packet it never saw again: protocol counters of a
-// network namespace, and what the scheduler did meanwhile.
 package counters
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -21,6 +19,34 @@ import (
 //
 // Source: RFC 4022, RFC 4113, RFC 4293; Documentation/networking/snmp_counter.rst.
 type Snapshot map[string]map[string]int64
+
+// Read takes a snapshot of the calling thread's network namespace. Without
+// IPv6 in the kernel its groups are missing.
+func Read() (Snapshot, error) {
+	s := Snapshot{}
+	tables := []struct {
+		name     string
+		parse    func(string) error
+		optional bool
+	}{
+		{"snmp", s.parsePairs, false},
+		{"netstat", s.parsePairs, false},
+		{"snmp6", s.parseColumns, true},
+	}
+	for _, table := range tables {
+		text, err := readFile(procNet + table.name)
+		if table.optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading protocol counters: %w", err)
+		}
+		if err := table.parse(text); err != nil {
+			return nil, fmt.Errorf("reading %s%s: %w", procNet, table.name, err)
+		}
+	}
+	return s, nil
+}
 
 // Get returns one counter. It fails for one that this kernel does not have.
 func (s Snapshot) Get(group, name string) (int64, error) {
@@ -47,15 +73,13 @@ func (s Snapshot) Sub(earlier Snapshot) Snapshot {
 
 // String lists what is not zero, such as "Tcp ActiveOpens 1, Udp NoPorts 2".
 func (s Snapshot) String() string {
-	var list []string
+	var l list
 	for _, group := range slices.Sorted(maps.Keys(s)) {
 		for _, name := range slices.Sorted(maps.Keys(s[group])) {
-			if value := s[group][name]; value != 0 {
-				list = append(list, fmt.Sprintf("%s %s %d", group, name, value))
-			}
+			add(&l, group+" "+name, s[group][name])
 		}
 	}
-	return strings.Join(list, ", ")
+	return l.String()
 }
 
 // parsePairs adds the counters of a table as /proc/net/snmp and
@@ -131,13 +155,4 @@ func (s Snapshot) set(group, name, text string) error {
 	}
 	s[group][name] = value
 	return nil
-}
-
-// short keeps a malformed line from filling the error.
-func short(text string) string {
-	const enough = 40
-	if len(text) > enough {
-		return text[:enough] + "…"
-	}
-	return text
 }

@@ -31,6 +31,60 @@ func TestSnapshotOfPairs(t *testing.T) {
 	}
 }
 
+// Kernels differ in names and groups, and a group of many ICMP types takes
+// several pairs of lines.
+func TestSnapshotOfOldAndNewKernels(t *testing.T) {
+	const (
+		udp419 = `IcmpMsg: InType0 InType3
+IcmpMsg: 1 2
+IcmpMsg: OutType3 OutType8
+IcmpMsg: 3 4
+Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti
+Udp: 5 6 7 8 9 10 11 12
+`
+		udp510 = `Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors
+Udp: 5 6 7 8 9 10 11 12 13
+MPTcpExt: MPCapableSYNRX
+MPTcpExt: 14
+`
+		ip618 = `Ip: Forwarding DefaultTTL InReceives InHdrErrors FragCreates OutTransmits
+Ip: 2 64 15 16 17 18
+`
+	)
+	for name, c := range map[string]struct {
+		text, want, absent string
+	}{
+		"4.19": {
+			udp419, "IcmpMsg InType0 1, IcmpMsg InType3 2, IcmpMsg OutType3 3, IcmpMsg OutType8 4, " +
+				"Udp IgnoredMulti 12, Udp InCsumErrors 11, Udp InDatagrams 5, Udp InErrors 7, Udp NoPorts 6, " +
+				"Udp OutDatagrams 8, Udp RcvbufErrors 9, Udp SndbufErrors 10", "Udp MemErrors",
+		},
+		"5.10": {
+			udp510, "MPTcpExt MPCapableSYNRX 14, Udp IgnoredMulti 12, Udp InCsumErrors 11, Udp InDatagrams 5, " +
+				"Udp InErrors 7, Udp MemErrors 13, Udp NoPorts 6, Udp OutDatagrams 8, Udp RcvbufErrors 9, Udp SndbufErrors 10",
+			"Ip OutTransmits",
+		},
+		"6.18": {
+			ip618, "Ip DefaultTTL 64, Ip Forwarding 2, Ip FragCreates 17, Ip InHdrErrors 16, Ip InReceives 15, Ip OutTransmits 18",
+			"IpExt InOctets",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Snapshot{}
+			if err := s.parsePairs(c.text); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.String(); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			group, counter, _ := strings.Cut(c.absent, " ")
+			if _, err := s.Get(group, counter); err == nil || !strings.Contains(err.Error(), c.absent) {
+				t.Errorf("%s: got %v, want an error that names it", c.absent, err)
+			}
+		})
+	}
+}
+
 func TestSnapshotOfColumns(t *testing.T) {
 	s := Snapshot{}
 	if err := s.parseColumns("Ip6InReceives   31\nIcmp6OutType136\t4\nUdpLite6InErrors 0\n"); err != nil {

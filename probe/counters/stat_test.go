@@ -1,9 +1,8 @@
 package counters
 
 import (
-	"errors"
+	"strings"
 	"testing"
-	"time"
 )
 
 func TestStatSub(t *testing.T) {
@@ -33,28 +32,65 @@ func TestStealShareOfNoTime(t *testing.T) {
 	}
 }
 
-func TestPressureSub(t *testing.T) {
-	got := Pressure{Some: 5 * time.Second, Full: time.Second}.Sub(Pressure{Some: 2 * time.Second, Full: 3 * time.Second})
-	if want := (Pressure{Some: 3 * time.Second}); got != want {
-		t.Errorf("difference is %+v, want %+v", got, want)
+func TestStatString(t *testing.T) {
+	if got, want := (Stat{User: 3, Steal: 1, ContextSwitches: 40}).String(), "user 30ms, steal 10ms, ctxt 40"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-func TestWhatIsNotToldIsNoShare(t *testing.T) {
-	untold := errors.New("not told")
-	at := time.Unix(0, 0)
-	later := CPU{At: at.Add(time.Second), Pressure: Pressure{Some: 2 * time.Second}, Stat: Stat{Steal: 5, Idle: 5, ContextSwitches: 9}}
-	for name, c := range map[string]struct {
-		earlier CPU
-		want    CPUShare
+func TestParseStat(t *testing.T) {
+	current := Stat{
+		User: 6474, Nice: 1, System: 2411, Idle: 176259, IOWait: 357, IRQ: 2, SoftIRQ: 55, Steal: 9,
+		Guest: 3, GuestNice: 4, ContextSwitches: 503596,
+	}
+	for _, tc := range []struct {
+		name, text string
+		want       Stat
 	}{
-		"all told":    {CPU{At: at}, CPUShare{Stolen: 0.5, Waited: 1, ContextSwitches: 9}},
-		"no pressure": {CPU{At: at, PressureErr: untold}, CPUShare{Stolen: 0.5, Waited: -1, ContextSwitches: 9}},
-		"no stat":     {CPU{At: at, StatErr: untold}, CPUShare{Waited: 1}},
-		"no time":     {CPU{At: later.At, StatErr: untold}, CPUShare{Waited: -1}},
+		{
+			"today's kernel",
+			"cpu  6474 1 2411 176259 357 2 55 9 3 4\ncpu0 2847 0 950 88891 24 0 8 3 0 0\nintr 270301 0 0\nctxt 503596\nbtime 1\n",
+			current,
+		},
+		{"2.4, with four columns", "cpu  1 2 3 4\nctxt 5\n", Stat{User: 1, Nice: 2, System: 3, Idle: 4, ContextSwitches: 5}},
+		{"columns yet to come", "cpu  1 2 3 4 5 6 7 8 9 10 11 12\n", Stat{
+			User: 1, Nice: 2, System: 3, Idle: 4, IOWait: 5, IRQ: 6, SoftIRQ: 7, Steal: 8, Guest: 9, GuestNice: 10,
+		}},
+		{
+			"an interrupt line beyond a scanner's buffer", "intr " + strings.Repeat("0 ", 100_000) + "\ncpu  1 2 3 4\n",
+			Stat{User: 1, Nice: 2, System: 3, Idle: 4},
+		},
 	} {
-		if got := later.Since(c.earlier); got != c.want {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := parseStat(tc.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestParseStatRefuses(t *testing.T) {
+	for _, text := range []string{"", "cpu0 1 2 3 4\n", "cpu  1 two 3\n", "cpu  -1 2\n"} {
+		if got, err := parseStat(text); err == nil {
+			t.Errorf("%q was read as %+v, want an error", text, got)
 		}
 	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add("cpu  6474 1 2411 176259 357 2 55 9 3 4\nctxt 503596\n")
+	f.Add("cpu")
+	f.Fuzz(func(t *testing.T, text string) {
+		stat, err := parseStat(text)
+		if err != nil {
+			return
+		}
+		if gone := stat.Sub(stat); gone != (Stat{}) {
+			t.Errorf("a reading less itself is %v, want nothing", gone)
+		}
+	})
 }

@@ -156,14 +156,3 @@ func (s TCPState) String() string {
 	}
 	return names[s]
 }
-
-// TCPInfo is what the kernel says of a TCP socket (TCP_INFO, tcp(7)).
-type TCPInfo struct {
-	State TCPState
-	// Unacked counts segments sent and not yet acknowledged; on a listener it
-	// is the number of connections that wait to be accepted.
-	Unacked uint32
-	// Sacked counts segments that the peer acknowledged selectively; on a
-	// listener it is the backlog in force, after net.core.somaxconn.
-	Sacked uint32
-}

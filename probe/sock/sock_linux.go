@@ -201,15 +201,6 @@ func (s *Socket) PeerAddr() (netip.AddrPort, error) {
 	return addrPort(sa), nil
 }
 
-// TCPInfo asks the kernel about a TCP socket.
-func (s *Socket) TCPInfo() (TCPInfo, error) {
-	info, err := unix.GetsockoptTCPInfo(s.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return TCPInfo{}, fmt.Errorf("read TCP_INFO: %w", err)
-	}
-	return TCPInfo{State: TCPState(info.State), Unacked: info.Unacked, Sacked: info.Sacked}, nil
-}
-
 // PendingError takes the error that waits on the socket, nil for none; reading
 // clears it (SO_ERROR, socket(7)).
 func (s *Socket) PendingError() error {
