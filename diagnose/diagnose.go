@@ -5,14 +5,32 @@
 // one was read from the machine while the check's own surroundings still stood.
 package diagnose
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
-// Symptom is what is known of a check that failed.
+// Symptom is what is known of a check that failed, or that could not be asked.
 type Symptom struct {
 	Check   string // ID, such as "TCP-001"
 	Suite   string
 	IPv6    bool   // it was asked at ::1, and so says nothing of 127.0.0.1
 	Message string // what the check saw, as it told it
+	// Sandboxed says that it was asked in a sandbox, out of reach of whatever
+	// is wrong with the machine's own stack.
+	Sandboxed bool
+	// Missing names what it was skipped for want of; empty where it failed.
+	Missing string
+	// Flows is what it sent, each once.
+	Flows []Flow
+}
+
+// Flow is traffic between this machine and itself.
+type Flow struct {
+	Protocol string // "tcp", "udp" or "icmp", which is ICMPv6 to an IPv6 address
+	// To is where requests went. Port 0 stands for a port that the check took
+	// from the ephemeral range, and is 0 for ICMP.
+	To netip.AddrPort
 }
 
 // Cause is something found on the machine that explains a symptom.
@@ -30,6 +48,9 @@ type Cause struct {
 type Remedy struct {
 	Command string `json:"command"`
 	Cause   string `json:"cause"` // the Cause's ID
+	// Note says what else the command does, or what to do in its place where
+	// that is not wanted; mostly empty.
+	Note string `json:"note,omitempty"`
 }
 
 // Finding is a cause with its remedies.
@@ -38,20 +59,55 @@ type Finding struct {
 	Remedies []Remedy
 }
 
-// finder looks for one kind of cause. It returns nothing when the machine is
-// in order in that respect, or when it could not look.
-type finder func(context.Context, Symptom) []Finding
+// Unseen is a place where a cause may be and that could not be looked into.
+type Unseen struct {
+	What string `json:"what"` // such as "netfilter rules"
+	Why  string `json:"why"`  // with what the user would do about it
+}
 
-// Find looks up the causes that explain a symptom. It changes nothing and
-// sends nothing. An empty result means that no cause was found, not that
-// there is none.
-func Find(ctx context.Context, s Symptom) []Finding {
-	var found []Finding
+// Diagnosis is what the search for the causes of one symptom came to.
+type Diagnosis struct {
+	Findings []Finding
+	// Unseen matters where nothing was found.
+	Unseen []Unseen
+}
+
+// finder looks for one kind of cause. It finds nothing when the machine is in
+// order in that respect.
+type finder func(context.Context, Symptom) Diagnosis
+
+// finders are asked in this order.
+var finders = []finder{loopbackInterface, pingPrivileges, openFiles, settings, netfilter}
+
+// Find looks up the causes that explain a symptom. It changes nothing on the
+// machine and sends nothing on it: what has to be tried is tried in a sandbox.
+// No findings mean that no cause was found, not that there is none.
+func Find(ctx context.Context, s Symptom) Diagnosis {
+	var d Diagnosis
+	if s.Sandboxed {
+		return d
+	}
 	for _, find := range finders {
 		if ctx.Err() != nil {
-			return found
+			break
 		}
-		found = append(found, find(ctx, s)...)
+		more := find(ctx, s)
+		d.Findings = append(d.Findings, more.Findings...)
+		d.Unseen = append(d.Unseen, more.Unseen...)
+		if endsSearch(more.Findings) {
+			break
+		}
 	}
-	return found
+	return d
+}
+
+// endsSearch says whether a cause leaves nothing for others to be told by:
+// without its interface, whatever else is odd about loopback explains nothing.
+func endsSearch(found []Finding) bool {
+	for _, f := range found {
+		if f.Cause.ID == loMissing || f.Cause.ID == loDown {
+			return true
+		}
+	}
+	return false
 }

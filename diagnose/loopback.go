@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// finders are asked in this order.
-var finders = []finder{loopbackInterface}
+// IDs of causes that make all of loopback fail.
+const (
+	loMissing = "lo-missing"
+	loDown    = "lo-down"
+)
 
 // loopback is what there is to know about the loopback interface.
 type loopback struct {
@@ -45,10 +48,13 @@ var readLoopback = func() (loopback, error) {
 
 // loopbackInterface finds an interface that is missing, down, or without the
 // address that everything on loopback is asked at.
-func loopbackInterface(_ context.Context, s Symptom) []Finding {
+func loopbackInterface(_ context.Context, s Symptom) Diagnosis {
+	if s.Missing != "" {
+		return Diagnosis{} // it was not asked, so that lo had no part in it
+	}
 	lo, err := readLoopback()
 	if err != nil {
-		return nil
+		return Diagnosis{Unseen: []Unseen{{What: "the loopback interface", Why: err.Error()}}}
 	}
 	needed := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)
 	if s.IPv6 {
@@ -56,35 +62,37 @@ func loopbackInterface(_ context.Context, s Symptom) []Finding {
 	}
 	switch {
 	case lo.name == "":
-		return []Finding{{Cause: Cause{
-			ID:       "lo-missing",
+		return found(Finding{Cause: Cause{
+			ID:       loMissing,
 			Summary:  "There is no loopback interface.",
 			Evidence: []string{"no interface has the LOOPBACK flag"},
-		}}}
+		}})
 	case !lo.up:
 		// The kernel gives 127.0.0.1/8 and ::1 back when lo comes up, so one
 		// command mends both.
-		return []Finding{{
+		return found(Finding{
 			Cause: Cause{
-				ID:       "lo-down",
+				ID:       loDown,
 				Summary:  fmt.Sprintf("The loopback interface %s is down.", lo.name),
 				Evidence: []string{fmt.Sprintf("%s: no UP flag; addresses: %s", lo.name, lo.list())},
 			},
-			Remedies: []Remedy{{Command: "ip link set dev " + lo.name + " up", Cause: "lo-down"}},
-		}}
+			Remedies: []Remedy{{Command: "ip link set dev " + lo.name + " up", Cause: loDown}},
+		})
 	case !lo.holds(needed.Addr()):
 		id := "lo-without-" + needed.Addr().String()
-		return []Finding{{
+		return found(Finding{
 			Cause: Cause{
 				ID:       id,
 				Summary:  fmt.Sprintf("The loopback interface %s does not have %v.", lo.name, needed.Addr()),
 				Evidence: []string{fmt.Sprintf("%s: addresses: %s", lo.name, lo.list())},
 			},
 			Remedies: []Remedy{{Command: fmt.Sprintf("ip address add %v dev %s", needed, lo.name), Cause: id}},
-		}}
+		})
 	}
-	return nil
+	return Diagnosis{}
 }
+
+func found(findings ...Finding) Diagnosis { return Diagnosis{Findings: findings} }
 
 func (lo loopback) holds(address netip.Addr) bool {
 	return slices.ContainsFunc(lo.addresses, func(p netip.Prefix) bool { return p.Addr() == address })

@@ -7,6 +7,10 @@ import (
 	"testing"
 )
 
+var soundLoopback = loopback{name: "lo", up: true, addresses: []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128"),
+}}
+
 func TestLoopbackCauses(t *testing.T) {
 	address := netip.MustParsePrefix("127.0.0.1/8")
 	for name, c := range map[string]struct {
@@ -32,7 +36,7 @@ func TestLoopbackCauses(t *testing.T) {
 			t.Cleanup(func() { readLoopback = real })
 			readLoopback = func() (loopback, error) { return c.lo, c.err }
 
-			found := Find(t.Context(), Symptom{Check: "PING-001", IPv6: c.ipv6})
+			found := Find(t.Context(), Symptom{Check: "PING-001", IPv6: c.ipv6}).Findings
 			if c.cause == "" {
 				if len(found) != 0 {
 					t.Fatalf("found %+v", found)
