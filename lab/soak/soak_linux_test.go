@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 	case os.Args[0] == stageName:
 		stageMain(os.Args[1:])
 		os.Exit(exitFailed)
+	case os.Args[0] == playNothing:
+		return
 	case os.Args[0] == playSoak:
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	case len(os.Args) > 1 && os.Args[1] == playFacts:

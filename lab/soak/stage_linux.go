@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/lab/surroundings"
 )
 
 // The stage is soak itself, started again in the child: it prepares what the
@@ -33,6 +35,7 @@ const (
 	stepNoIPv6   = "no-ipv6"
 	stepNoNetRaw = "no-net-raw"
 	stepNoFile   = "nofile"
+	stepNoUserNS = "no-userns"
 )
 
 var stageSteps = map[string]func() error{
@@ -41,6 +44,7 @@ var stageSteps = map[string]func() error{
 	stepNoIPv6:   disableIPv6,
 	stepNoNetRaw: dropNetRaw,
 	stepNoFile:   limitOpenFiles,
+	stepNoUserNS: surroundings.RefuseUserNamespaces,
 }
 
 // stageMain runs the stage with the arguments STEP[,STEP…] COMMAND [ARGUMENT…].

@@ -38,6 +38,8 @@ var variants = []variant{
 	{name: "netns-lo-down", about: "in a fresh network namespace, lo down: checks must fail and name a cause", copies: 1, netns: true, steps: []string{stepNothing}, expectFails: true},
 	{name: "no-ipv6", about: "in a fresh network namespace with IPv6 disabled", copies: 1, netns: true, steps: []string{stepNoIPv6, stepLoUp}},
 	{name: "nofile-256", about: "with at most 256 open files", copies: 1, steps: []string{stepNoFile}},
+	{name: "no-userns", about: "as root where user namespaces are refused", copies: 1, steps: []string{stepNoUserNS}, needsRoot: "to have private namespaces all the same"},
+	{name: "user-no-userns", about: "as the user nobody where user namespaces are refused", copies: 1, user: true, steps: []string{stepNoUserNS}, needsRoot: "to become another user"},
 	{name: "hogs", about: "beside two busy processes, each on a CPU of its own where there are two", copies: 1, hogs: 2},
 	{name: "twice", about: "two at the same time", copies: 2},
 }

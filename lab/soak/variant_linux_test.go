@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 // playFacts makes the test binary print, as a report, what it finds itself
 // started with. Every fact is a check that warns, so that soak's table has it.
 const playFacts = "play-facts"
+
+// playNothing makes the test binary end at once, by argv[0].
+const playNothing = "play-nothing"
 
 // meetDeadline bounds how long one of two commands waits for the other.
 const meetDeadline = time.Minute
@@ -87,16 +92,26 @@ func readFacts() (facts map[string]string, loUp bool, err error) {
 	}
 	_, errIPv6 := net.Listen("tcp6", "[::1]:0")
 	_, errRaw := net.ListenPacket("ip4:icmp", "127.0.0.1")
+	errUserNS := refusedUserNamespace()
 	return map[string]string{
 		"user":      fmt.Sprintf("uid %d gid %d groups %v capabilities %x", os.Geteuid(), os.Getegid(), groups, sets[0].Effective|sets[1].Effective),
 		"netns":     namespace,
 		"addresses": fmt.Sprint(addresses),
 		"ipv6":      fmt.Sprintf("listening works %t", errIPv6 == nil),
 		"raw":       fmt.Sprintf("refused %t", errors.Is(errRaw, unix.EPERM)),
+		"userns":    fmt.Sprintf("refused %t", errors.Is(errUserNS, unix.EPERM)),
 		"nofile":    fmt.Sprintf("at most %d", limit.Max),
 		"hogs":      strings.Join(hogsInSight(), " "),
 		"writable":  writable,
 	}, lo.Flags&net.FlagUp != 0, nil
+}
+
+// refusedUserNamespace is what starting a program in a user namespace gives.
+func refusedUserNamespace() error {
+	program := exec.Command("/proc/self/exe")
+	program.Args = []string{playNothing}
+	program.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	return program.Run()
 }
 
 // hogsInSight lists the CPUs that running hogs of the same soak are pinned to.
@@ -207,6 +222,17 @@ func TestNoNetRawIsRootWithoutIt(t *testing.T) {
 	mustHave(t, facts, "raw", "refused true")
 	if !strings.HasPrefix(facts["user"], "uid 0 ") || strings.HasSuffix(facts["user"], " 0") {
 		t.Errorf("user: got %q, want root with its other capabilities", facts["user"])
+	}
+}
+
+func TestUserNamespacesAreRefused(t *testing.T) {
+	needRoot(t)
+	_, plain := soakFacts(t, "plain")
+	mustHave(t, plain, "userns", "refused false")
+	for _, variant := range []string{"no-userns", "user-no-userns"} {
+		r, facts := soakFacts(t, variant)
+		r.must(t, exitGood)
+		mustHave(t, facts, "userns", "refused true")
 	}
 }
 
