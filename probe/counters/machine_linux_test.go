@@ -42,7 +42,7 @@ func TestThreadCountsWhatItRuns(t *testing.T) {
 	g := NewWithT(t)
 	before, err := ReadThread()
 	if notCounted(t, err, threadSchedstat) {
-		t.Skipf("scheduling is not counted: %v", err)
+		t.Skipf("this kernel does not count scheduling: %v", err)
 	}
 	// Counting may lag by a tick of the timer interrupt, at most 10 ms.
 	const spin, lag = 50 * time.Millisecond, 10 * time.Millisecond
@@ -73,7 +73,7 @@ func TestThreadCountsItsWait(t *testing.T) {
 	g := NewWithT(t)
 	before, err := ReadThread()
 	if notCounted(t, err, threadSchedstat) {
-		t.Skipf("scheduling is not counted: %v", err)
+		t.Skipf("this kernel does not count scheduling: %v", err)
 	}
 	// Two threads on one processor: whenever one runs, the other waits.
 	var here unix.CPUSet
@@ -117,7 +117,7 @@ func TestThreadCountsItsWait(t *testing.T) {
 func TestThreadsMayEnd(t *testing.T) {
 	g := NewWithT(t)
 	if _, err := ReadThreads(); notCounted(t, err, "/proc/") {
-		t.Skipf("scheduling is not counted: %v", err)
+		t.Skipf("this kernel does not count scheduling: %v", err)
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -189,7 +189,7 @@ func TestRunQueuesOfThisMachine(t *testing.T) {
 	g := NewWithT(t)
 	before, err := ReadRunQueues()
 	if notCounted(t, err, "/proc/schedstat") {
-		t.Skipf("run queues are not counted: %v", err)
+		t.Skipf("this kernel does not count run queues: %v", err)
 	}
 	var after RunQueues
 	turns := func() (turns uint64) {
@@ -209,7 +209,7 @@ func TestPressureOfThisMachine(t *testing.T) {
 			g := NewWithT(t)
 			p, err := ReadPressure(of)
 			if notCounted(t, err, "/proc/pressure/"+string(of)) {
-				t.Skipf("pressure stall information is not to be had: %v", err)
+				t.Skipf("this kernel has no such pressure stall information: %v", err)
 			}
 			if of == IRQs {
 				g.Expect(p.Some).To(BeZero())
