@@ -1,0 +1,90 @@
+package ruleset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
+)
+
+// Load puts a ruleset into the calling thread's network namespace, in one
+// transaction, as a whole or not at all; those of iptables-legacy follow. Tables
+// of the same names must not be there. It is meant for namespaces of sandboxes.
+//
+// Counters, quotas and other states begin as they were in the original, and
+// elements with a timeout with the time that they had left. Tables lose their
+// owner.
+//
+// What names interfaces that are not here is left out and told in Copy.Omitted;
+// what means something else here is in Copy.Changed. Whatever else the kernel
+// does not take makes Load fail with a *RefusedError that names each such part.
+// It fails with a *MissingProgramError where there are tables of
+// iptables-legacy and no iptables-legacy-restore, and with a *PermissionError
+// without CAP_NET_ADMIN.
+func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
+	const attempt = "load netfilter rules"
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("%s: list the interfaces: %w", attempt, err)
+	}
+	byName := map[string]uint32{}
+	for _, i := range interfaces {
+		byName[i.Name] = uint32(i.Index)
+	}
+	p, err := makePlan(r, byName)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", attempt, err)
+	}
+	conn, err := nfnl.Dial()
+	if err != nil {
+		return nil, denied(attempt, err)
+	}
+	defer conn.Close()
+	refusals, err := conn.Transact(p.messages)
+	if err != nil {
+		return nil, denied(attempt, err)
+	}
+	if len(refusals) > 0 {
+		return nil, p.refused(attempt, refusals)
+	}
+	copied, err := readTables(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("%s: read them back: %w", attempt, err)
+	}
+	result, err := p.pair(copied)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", attempt, err)
+	}
+	if err := legacy4.load(ctx, r.Legacy4); err != nil {
+		return nil, err
+	}
+	if err := legacy6.load(ctx, r.Legacy6); err != nil {
+		return nil, err
+	}
+	for _, l := range []Legacy{r.Legacy4, r.Legacy6} {
+		if l.Unread != "" {
+			result.Omitted = append(result.Omitted, Refusal{Kind: "tables of iptables-legacy", Why: l.Unread})
+		}
+	}
+	return result, nil
+}
+
+// refused says of each message that the kernel did not take which part it was.
+func (p *plan) refused(attempt string, refusals []nfnl.Refusal) error {
+	if errors.Is(refusals[0].Err, syscall.EPERM) {
+		return &PermissionError{Attempt: attempt, Err: refusals[0].Err}
+	}
+	e := &RefusedError{}
+	for _, r := range refusals {
+		part := Refusal{Kind: "the transaction"}
+		if r.Index >= 0 && r.Index < len(p.about) {
+			part = p.about[r.Index]
+		}
+		part.Why = r.Err.Error()
+		e.Parts = append(e.Parts, part)
+	}
+	return e
+}
