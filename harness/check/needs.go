@@ -16,6 +16,10 @@ var (
 		How: "have the kernel started without ipv6.disable=1; give lo its ::1 again with `sysctl -w net.ipv6.conf.lo.disable_ipv6=0`; " +
 			"where its MTU is below 1,280, raise it with `ip link set dev lo mtu 65536` and then `ip address add ::1/128 dev lo`",
 	}
+	BindToDevice = Need{
+		Name: "SO_BINDTODEVICE",
+		How:  "run it on Linux 5.7 or later, or as root, or give the binary the capability with `setcap cap_net_raw+ep loopcheck`",
+	}
 	OpenFiles = Need{
 		Name: "open files",
 		How:  "raise the limit with `ulimit -n 4096`, or LimitNOFILE= in a systemd unit",

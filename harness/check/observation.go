@@ -1,5 +1,7 @@
 package check
 
+import "net/netip"
+
 // What a running check hands to the harness beside its verdict. A suite
 // attaches these to its spec; the harness finds them in the spec's report.
 
@@ -27,4 +29,13 @@ type Missing struct {
 // Unreliable is why a check came to no conclusion.
 type Unreliable struct {
 	Reason string
+}
+
+// Flow is traffic that a check sends to the machine itself, for the search for
+// causes to try again.
+type Flow struct {
+	Protocol string // "tcp", "udp" or "icmp", which is ICMPv6 to an IPv6 address
+	// To is where requests go. Port 0 stands for a port of the ephemeral range,
+	// and is 0 for ICMP.
+	To netip.AddrPort
 }

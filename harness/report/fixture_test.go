@@ -42,7 +42,16 @@ func fixture(t testing.TB) *Report {
 		Summary:  "a firewall rule drops what comes in on lo",
 		Evidence: []string{"inet filter input handle 7: iif \"lo\" tcp dport 7 drop comment \"" + hostile + "\""},
 	}
-	accept := diagnose.Remedy{Command: "nft delete rule inet filter input handle 7", Cause: rule.ID}
+	accept := diagnose.Remedy{
+		Command: "nft delete rule inet filter input handle 7", Cause: rule.ID,
+		Note: "It takes the rule away for every interface; to keep it for others, add `iifname != \"lo\"` to it. " + hostile,
+	}
+	unprivileged := diagnose.Cause{
+		ID:       "no-net-raw",
+		Summary:  "loopcheck runs as user 1000 without CAP_NET_RAW",
+		Evidence: []string{"CapEff of /proc/self/status is 0000000000000400"},
+	}
+	raise := diagnose.Remedy{Command: "setcap cap_net_raw+ep /usr/local/bin/loopcheck", Cause: unprivileged.ID, Note: "Or run it as root."}
 	noRaw := &check.Missing{Need: check.NetRaw, Found: "socket(AF_INET, SOCK_RAW): operation not permitted"}
 
 	r.Checks = []Check{
@@ -61,8 +70,8 @@ func fixture(t testing.TB) *Report {
 			UsualRemedies: []string{"sysctl -w net.ipv6.conf.lo.disable_ipv6=0"},
 			Labels:        []string{"PING-002", "ping"},
 		},
-		skipped("PING-013", "ping", "returns the payload of an echo unchanged up to 65,507 bytes", noRaw),
-		skipped("PING-018", "ping", "leaves an unsolicited echo reply unanswered", noRaw),
+		causedBy(unprivileged, raise, skipped("PING-013", "ping", "returns the payload of an echo unchanged up to 65,507 bytes", noRaw)),
+		causedBy(unprivileged, raise, skipped("PING-018", "ping", "leaves an unsolicited echo reply unanswered", noRaw)),
 		skipped("PING-019", "ping", "counts what it answers in /proc/net/snmp", &check.Missing{Need: check.Linux, Found: "this is plan9"}),
 		passed("TCP-001", "tcp", "echoes what was sent, byte for byte", "RFC 9293, section 3.8", 2*time.Millisecond,
 			map[string]float64{"rtt_p50_ns": 14212, "sent_bytes": 1048576}),
@@ -83,6 +92,7 @@ func fixture(t testing.TB) *Report {
 			Duration:      88 * time.Millisecond,
 			Message:       "net.core.somaxconn is 128: a burst of more than 128 connections is dropped without a trace but a counter",
 			Evidence:      []check.Evidence{{What: "ListenOverflows", Seen: "4100 → 4172\nListenDrops 4100 → 4172"}},
+			Unseen:        []diagnose.Unseen{{What: "netfilter rules", Why: "reading them takes CAP_NET_ADMIN: run as root, " + hostile}},
 			Source:        "linux, Documentation/admin-guide/sysctl/net.rst",
 			Why:           "A service that accepts slowly loses connections in a burst, and its clients wait for a retransmitted SYN.",
 			UsualCauses:   []string{"An old kernel, whose default of net.core.somaxconn was 128 before 5.4."},
@@ -165,6 +175,13 @@ func skipped(id, suite, title string, missing *check.Missing) Check {
 		Message: "needs " + missing.Name + " (" + missing.Found + "): " + missing.How,
 		Missing: missing, Labels: []string{id, suite},
 	}
+}
+
+// causedBy adds a cause that was found to a check.
+func causedBy(cause diagnose.Cause, remedy diagnose.Remedy, c Check) Check {
+	c.Causes = append(c.Causes, cause)
+	c.Remedies = append(c.Remedies, remedy)
+	return c
 }
 
 // benchmark is a result whose histogram holds round trips around a median, with

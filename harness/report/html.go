@@ -64,14 +64,12 @@ var glyphs = map[check.State]string{
 // pageView is a report as the template wants it.
 type pageView struct {
 	*Report
-	Policy      string
-	Style       template.HTML
-	Script      template.HTML
-	When        string
-	Counts      []stateCount
-	Roots       []RootCause
-	Findings    []Check
-	Unasked     []Check
+	Policy string
+	Style  template.HTML
+	Script template.HTML
+	When   string
+	Counts []stateCount
+	concerns
 	Sections    []suiteView
 	Skips       []skipGroup
 	Percentiles []string // names that occur, in order
@@ -116,18 +114,11 @@ func viewOf(r *Report) pageView {
 		Script:      template.HTML("<script>" + pageJS + "</script>"),
 		When:        r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"),
 		Counts:      countsOf(r.Summary),
-		Roots:       r.RootCauses(),
-		Skips:       skipGroups(r.Checks),
+		concerns:    r.concerns(),
+		Skips:       r.skipGroups(),
 		Percentiles: percentileNames(r.Benchmarks),
 		HostFacts:   machineFacts(r),
 		NoiseFacts:  noiseFacts(r),
-	}
-	for _, c := range r.Attention() {
-		if c.State == check.Interrupted {
-			v.Unasked = append(v.Unasked, c)
-		} else {
-			v.Findings = append(v.Findings, c)
-		}
 	}
 	for _, s := range r.suites() {
 		checks := r.checksOf(s.Name)

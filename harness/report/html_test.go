@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
 )
 
 func TestHTMLGolden(t *testing.T) {
@@ -96,6 +98,86 @@ func TestHTMLTellsTheUsualFromTheFound(t *testing.T) {
 				t.Errorf("%s does not tell as usual: %s", c.ID, remedy)
 			}
 		}
+	}
+}
+
+// One root cause behind many checks has a card of its own, and its checks none;
+// below, each check shows what it saw.
+func TestHTMLTellsACauseOfManyChecksOnce(t *testing.T) {
+	down := diagnose.Cause{ID: "lo-down", Summary: "The loopback interface lo is down."}
+	up := diagnose.Remedy{Command: "ip link set dev lo up", Cause: down.ID, Note: "It brings the addresses back."}
+	for n, cards := range map[int]int{repeatedChecks: repeatedChecks, repeatedChecks + 1: 0} {
+		r := inStates(repeat(check.Fail, n)...)
+		for i := range r.Checks {
+			r.Checks[i] = causedBy(down, up, r.Checks[i])
+		}
+		page := string(rendered(t, HTML(r)))
+		attention, checks, _ := strings.Cut(page, `id="checks"`)
+		if got := strings.Count(attention, `class="card fail"`); got != cards {
+			t.Errorf("%d checks: %d cards, want %d", n, got, cards)
+		}
+		if strings.Count(attention, `id="cause-lo-down"`) != 1 || strings.Count(attention, up.Note) != 1 {
+			t.Errorf("%d checks: the cause and its remedy should be told once:\n%s", n, attention)
+		}
+		if strings.Count(checks, down.Summary) != n || strings.Count(checks, up.Note) != n {
+			t.Errorf("%d checks: each should tell its cause", n)
+		}
+	}
+}
+
+// A cause of skips stands with them; where it stands already, a link leads
+// there.
+func TestHTMLTellsTheCauseOfASkipOnce(t *testing.T) {
+	limit := diagnose.Cause{ID: "open-files", Summary: "This process may open 256 files."}
+	raise := diagnose.Remedy{Command: "prlimit --nofile=4096 loopcheck run", Cause: limit.ID}
+	for name, c := range map[string]struct {
+		states    []check.State
+		attention bool
+	}{
+		"skips alone":           {[]check.State{check.Skip, check.Skip}, false},
+		"a skip and a failure":  {[]check.State{check.Skip, check.Fail}, true},
+		"skips for two reasons": {[]check.State{check.Skip, check.Skip, check.Skip}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := inStates(c.states...)
+			for i := range r.Checks {
+				if r.Checks[i].State == check.Skip {
+					r.Checks[i].Missing = &check.Missing{Need: []check.Need{check.OpenFiles, check.OpenFiles, check.NetRaw}[i]}
+				}
+				r.Checks[i] = causedBy(limit, raise, r.Checks[i])
+			}
+			top, _, _ := strings.Cut(string(rendered(t, HTML(r))), `id="checks"`)
+			attention, skipped, _ := strings.Cut(top, `id="skipped"`)
+			if strings.Count(top, `id="cause-open-files"`) != 1 || strings.Count(top, raise.Command) != 1 {
+				t.Errorf("the cause and its remedy are not told once:\n%s", top)
+			}
+			if got := strings.Contains(attention, raise.Command); got != c.attention {
+				t.Errorf("the cause needs attention: %v, want %v", got, c.attention)
+			}
+			if linked := strings.Contains(skipped, `<a href="#cause-open-files">`); linked != (c.attention || len(c.states) == 3) {
+				t.Errorf("a link leads to the cause: %v:\n%s", linked, skipped)
+			}
+		})
+	}
+}
+
+func TestHTMLTellsWhatWasNotLookedAt(t *testing.T) {
+	r := inStates(check.Fail, check.Warn, check.Skip)
+	for i := range r.Checks {
+		r.Checks[i].Unseen = []diagnose.Unseen{{What: "netfilter rules", Why: "it takes CAP_NET_ADMIN"}}
+	}
+	attention, rest, _ := strings.Cut(string(rendered(t, HTML(r))), `id="skipped"`)
+	skipped, checks, _ := strings.Cut(rest, `id="checks"`)
+	for where, c := range map[string]struct {
+		text string
+		want int
+	}{"attention": {attention, 1}, "skipped": {skipped, 1}, "checks": {checks, 3}} {
+		if got := strings.Count(c.text, "it takes CAP_NET_ADMIN"); got != c.want {
+			t.Errorf("%s tells %d times, want %d:\n%s", where, got, c.want, c.text)
+		}
+	}
+	if !strings.Contains(attention, `There may be a cause for <a href="#check-TCP-A">TCP-A</a>, <a href="#check-TCP-B">TCP-B</a></p>`) {
+		t.Errorf("it does not name its checks:\n%s", attention)
 	}
 }
 

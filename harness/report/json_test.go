@@ -42,6 +42,7 @@ func TestJSONFollowsTheSchema(t *testing.T) {
 func TestSchemaKnowsEveryKey(t *testing.T) {
 	optional := map[string]bool{
 		".checks[].location": true, ".checks[].missing": true,
+		".checks[].unseen": true, ".checks[].remedies[].note": true,
 		".checks[].why": true, ".checks[].usual_causes": true, ".checks[].usual_remedies": true,
 		".benchmarks[].restarts[].taint": true,
 	}
@@ -135,8 +136,12 @@ func TestReadGivesBackWhatJSONWrote(t *testing.T) {
 	want := rewritten(fixture(t), func(s string) string { return strings.ToValidUTF8(s, "\ufffd") })
 	for i := range want.Checks {
 		// Left out where empty, and so read as nil.
-		if c := &want.Checks[i]; c.Why == "" {
+		c := &want.Checks[i]
+		if c.Why == "" {
 			c.UsualCauses, c.UsualRemedies = nil, nil
+		}
+		if len(c.Unseen) == 0 {
+			c.Unseen = nil
 		}
 	}
 	for i := range want.Benchmarks {

@@ -136,6 +136,9 @@ func junitCase(c Check) reporters.JUnitTestCase {
 		}
 	case check.Skip:
 		skipped(cmp.Or(message, "gave no reason"))
+		if len(c.Causes) > 0 || len(c.Unseen) > 0 {
+			test.SystemOut = c.account()
+		}
 	case check.Inconclusive:
 		skipped("inconclusive: " + cmp.Or(message, "gave no reason"))
 	default:
@@ -162,6 +165,12 @@ func (c Check) account() string {
 	}
 	for _, remedy := range c.Remedies {
 		fmt.Fprintf(&out, "remedy: %s\n", oneLine(remedy.Command))
+		if remedy.Note != "" {
+			fmt.Fprintf(&out, "  %s\n", oneLine(remedy.Note))
+		}
+	}
+	for _, unseen := range c.Unseen {
+		fmt.Fprintf(&out, "not looked at: %s: %s\n", oneLine(unseen.What), oneLine(unseen.Why))
 	}
 	fmt.Fprintf(&out, "source: %s\n", oneLine(c.Source))
 	if c.Location != "" {

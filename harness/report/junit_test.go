@@ -89,12 +89,24 @@ func TestJUnitStates(t *testing.T) {
 		!strings.Contains(failed.Description, "remedy: sysctl -w net.ipv6.conf.lo.disable_ipv6=0") {
 		t.Errorf("PING-002: %+v", failed)
 	}
+	if failed := cases["TCP-005"].Failure; failed == nil ||
+		!strings.Contains(failed.Description, "remedy: nft delete rule inet filter input handle 7\n  It takes the rule away for every interface") {
+		t.Errorf("TCP-005: %+v", failed)
+	}
 	if warned := cases["TCP-051"]; warned.Failure != nil || warned.Error != nil || warned.Skipped != nil ||
-		!strings.HasPrefix(warned.SystemOut, "warning: net.core.somaxconn is 128") {
+		!strings.HasPrefix(warned.SystemOut, "warning: net.core.somaxconn is 128") ||
+		!strings.Contains(warned.SystemOut, "not looked at: netfilter rules: reading them takes CAP_NET_ADMIN") {
 		t.Errorf("TCP-051: %+v", warned)
 	}
 	if skip := cases["PING-013"].Skipped; skip == nil || !strings.Contains(skip.Message, "needs CAP_NET_RAW") {
 		t.Errorf("PING-013: %+v", skip)
+	}
+	if out := cases["PING-013"].SystemOut; !strings.Contains(out, "cause: loopcheck runs as user 1000 without CAP_NET_RAW\n") ||
+		!strings.Contains(out, "remedy: setcap cap_net_raw+ep /usr/local/bin/loopcheck\n  Or run it as root.\n") {
+		t.Errorf("PING-013 tells %q", out)
+	}
+	if out := cases["PING-019"].SystemOut; out != "" {
+		t.Errorf("PING-019, whose cause is not known, tells %q", out)
 	}
 	if skip := cases["UDP-003"].Skipped; skip == nil || !strings.HasPrefix(skip.Message, "skipped - inconclusive: the hypervisor") {
 		t.Errorf("UDP-003: %+v", skip)

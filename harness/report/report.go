@@ -57,6 +57,9 @@ type Check struct {
 	Evidence []check.Evidence  `json:"evidence"`
 	Causes   []diagnose.Cause  `json:"causes"`
 	Remedies []diagnose.Remedy `json:"remedies"`
+	// Unseen is where a cause may be and could not be looked for. It is kept
+	// only where no cause was found.
+	Unseen []diagnose.Unseen `json:"unseen,omitempty"`
 	// Missing is the need for want of which the check was skipped.
 	Missing *check.Missing `json:"missing,omitempty"`
 	Source  string         `json:"source"`
@@ -85,6 +88,11 @@ func (c Check) Validate() error {
 
 // broken says whether the expectation of the check was not met.
 func (c Check) broken() bool { return c.State == check.Fail || c.State == check.Warn }
+
+// RemediesOf returns what mends a cause of the check, by the cause's ID.
+func (c Check) RemediesOf(cause string) []diagnose.Remedy {
+	return slices.DeleteFunc(slices.Clone(c.Remedies), func(r diagnose.Remedy) bool { return r.Cause != cause })
+}
 
 // Summary counts the checks by state.
 type Summary struct {
@@ -151,16 +159,18 @@ func Summarize(checks []Check) Summary {
 	return s
 }
 
-// RootCause is a cause with every check of the report that it explains.
+// RootCause is a cause with every check of the report that it explains. It is
+// told as the first of them had it: what was read may differ in passing, as the
+// number of open files does.
 type RootCause struct {
 	diagnose.Cause
-	Remedies []diagnose.Remedy
-	Explains []string // IDs of checks
+	Remedies []diagnose.Remedy // of all of them, each once
+	Explains []string          // IDs of checks
 }
 
-// RootCauses gathers the causes of all checks, each once, those that explain
-// most first.
-func (r *Report) RootCauses() []RootCause { return gatherCauses(r.Checks) }
+// RootCauses gathers the causes of the checks that need attention, each once,
+// those that explain most first. Why a check was skipped is no such cause.
+func (r *Report) RootCauses() []RootCause { return gatherCauses(r.inOrder(needsAttention)) }
 
 // Attention returns the checks that did not pass and were not merely skipped,
 // worst first; checks of one state keep their order.

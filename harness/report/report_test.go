@@ -76,17 +76,75 @@ func TestRootCauses(t *testing.T) {
 	shared := diagnose.Cause{ID: "shared", Summary: "explains two"}
 	mendLone := diagnose.Remedy{Command: "mend lone", Cause: "lone"}
 	mendShared := diagnose.Remedy{Command: "mend shared", Cause: "shared"}
-	r := inStates(check.Fail, check.Pass, check.Fail)
-	r.Checks[0].Causes = []diagnose.Cause{lone, shared}
-	r.Checks[0].Remedies = []diagnose.Remedy{mendLone, mendShared}
-	r.Checks[2].Causes = []diagnose.Cause{shared}
-	r.Checks[2].Remedies = []diagnose.Remedy{mendShared}
+	another := diagnose.Remedy{Command: "mend shared otherwise", Cause: "shared"}
+	r := inStates(check.Fail, check.Skip, check.Warn, check.Skip)
+	r.Checks[0] = causedBy(shared, mendShared, causedBy(lone, mendLone, r.Checks[0]))
+	r.Checks[1] = causedBy(lone, mendLone, r.Checks[1])
+	sharedAgain := shared
+	sharedAgain.Evidence = []string{"read a moment later"}
+	r.Checks[2] = causedBy(sharedAgain, another, r.Checks[2])
+	r.Checks[3] = causedBy(lone, mendLone, r.Checks[3])
 
 	want := []RootCause{
-		{Cause: shared, Remedies: []diagnose.Remedy{mendShared}, Explains: []string{"TCP-A", "TCP-C"}},
+		{Cause: shared, Remedies: []diagnose.Remedy{mendShared, another}, Explains: []string{"TCP-A", "TCP-C"}},
 		{Cause: lone, Remedies: []diagnose.Remedy{mendLone}, Explains: []string{"TCP-A"}},
 	}
 	if diff := cmp.Diff(want, r.RootCauses()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A cause is told of once: a further group only names it, with what would mend
+// it there and was not told yet.
+func TestSkipGroupsTellACauseOnce(t *testing.T) {
+	lone := diagnose.Cause{ID: "lone", Summary: "explains a skip"}
+	shared := diagnose.Cause{ID: "shared", Summary: "explains a failure too"}
+	dark := diagnose.Unseen{What: "the cellar", Why: "it is dark"}
+	r := inStates(check.Skip, check.Fail, check.Skip, check.Skip, check.Skip)
+	for i, need := range map[int]check.Need{0: check.NetRaw, 2: check.OpenFiles, 3: check.NetRaw, 4: check.OpenFiles} {
+		r.Checks[i].Missing = &check.Missing{Need: need}
+	}
+	for _, i := range []int{0, 2} {
+		r.Checks[i] = causedBy(lone, diagnose.Remedy{Command: "mend", Cause: "lone"}, r.Checks[i])
+	}
+	for i, command := range map[int]string{1: "mend", 2: "mend", 4: "mend otherwise"} {
+		r.Checks[i] = causedBy(shared, diagnose.Remedy{Command: command, Cause: "shared"}, r.Checks[i])
+	}
+	r.Checks[3].Unseen = []diagnose.Unseen{dark}
+
+	type cause struct {
+		ID           string
+		Remedies     string
+		Told, Partly bool
+	}
+	type group struct {
+		Need, Checks string
+		Causes       []cause
+		Unseen       []unseenPlace
+	}
+	var got []group
+	for _, g := range r.skipGroups() {
+		seen := group{Need: g.Need, Checks: ids(g.Checks), Unseen: g.Unseen}
+		for _, c := range g.Causes {
+			var remedies []string
+			for _, remedy := range c.Remedies {
+				remedies = append(remedies, remedy.Command)
+			}
+			seen.Causes = append(seen.Causes, cause{c.ID, strings.Join(remedies, ", "), c.Told, c.Partly})
+		}
+		got = append(got, seen)
+	}
+	want := []group{
+		{
+			Need: check.NetRaw.Name, Checks: "TCP-A, TCP-D", Causes: []cause{{ID: "lone", Remedies: "mend", Partly: true}},
+			Unseen: []unseenPlace{{Unseen: dark, Checks: []string{"TCP-D"}}},
+		},
+		{
+			Need: check.OpenFiles.Name, Checks: "TCP-C, TCP-E",
+			Causes: []cause{{ID: "shared", Remedies: "mend otherwise", Told: true}, {ID: "lone", Told: true, Partly: true}},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

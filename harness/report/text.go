@@ -24,7 +24,7 @@ func Text(r *Report, style Style) func(io.Writer) error {
 		p.suites(r)
 		p.benchmarks(r.Benchmarks)
 		p.attention(r)
-		p.skips(r.Checks)
+		p.skips(r)
 		p.line()
 		for _, line := range terminal.Wrap(r.Sentence(), p.style.Width) {
 			p.line(p.paint(bold+";"+stateInk[r.Summary.Verdict], line))
@@ -102,10 +102,11 @@ func (p *printout) suites(r *Report) {
 	states := slices.DeleteFunc(slices.Clone(tableStates), func(s check.State) bool {
 		return s != check.Pass && r.Summary.Count(s) == 0
 	})
-	const gap, timeWidth, leastTitle = 2, 7, 12
-	nameWidth := len("suite")
+	const gap, leastTitle = 2, 12
+	nameWidth, timeWidth := len("suite"), 7
 	for _, s := range suites {
 		nameWidth = max(nameWidth, min(terminal.Columns(s.Name), 12))
+		timeWidth = max(timeWidth, terminal.Columns(humanDuration(took(r.checksOf(s.Name)))))
 	}
 	titleWidth := p.style.Width - nameWidth - 2 - timeWidth - gap
 	head := ""

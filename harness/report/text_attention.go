@@ -3,10 +3,9 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
@@ -14,41 +13,31 @@ import (
 // the report file.
 const messageLines = 20
 
-// repeatedChecks is up to how many checks of one root cause are shown each for
-// itself: of more, one says as much as all.
-const repeatedChecks = 3
-
-// attention puts the root causes and then every check that did not pass.
+// attention puts the root causes, where there may be others, and then every
+// check that did not pass.
 func (p *printout) attention(r *Report) {
-	checks := r.Attention()
-	if len(checks) == 0 {
+	if len(r.Attention()) == 0 {
 		return
 	}
 	p.line()
 	p.line(p.paint(bold, "Needs attention"))
-	explained := map[string]bool{}
-	for _, root := range r.RootCauses() {
+	c := r.concerns()
+	for _, root := range c.Roots {
 		p.rootCause(root)
-		if len(root.Explains) > repeatedChecks {
-			for _, id := range root.Explains {
-				explained[id] = true
-			}
-		}
 	}
-	var unasked []Check
-	for _, c := range checks {
-		if c.State == check.Interrupted {
-			unasked = append(unasked, c)
-			continue
-		}
-		if !explained[c.ID] {
-			p.finding(c)
-		}
+	for _, place := range c.Unseen {
+		p.line()
+		p.labelled(2, "NOT LOOKED AT  ", bold, place.What)
+		p.block(9, plain, oneLine(place.Why))
+		p.labelled(9, "for       ", plain, strings.Join(place.Checks, ", "))
 	}
-	if len(unasked) > 0 {
+	for _, found := range c.Findings {
+		p.finding(found)
+	}
+	if len(c.Unasked) > 0 {
 		p.line()
 		p.labelled(2, "INTERRUPTED  ", plain, fmt.Sprintf("%s without an answer: %s",
-			count(len(unasked), "check"), ids(unasked)))
+			count(len(c.Unasked), "check"), ids(c.Unasked)))
 	}
 }
 
@@ -58,15 +47,22 @@ func (p *printout) rootCause(root RootCause) {
 	for _, seen := range root.Evidence {
 		p.block(9, plain, seen)
 	}
-	for _, remedy := range root.Remedies {
-		// A command that is broken over lines cannot be pasted.
-		p.line(strings.Repeat(" ", 9), p.paint(faint, "remedy    "), p.paint(bold, oneLine(remedy.Command)))
-	}
+	p.remedies(root.Remedies)
 	explains := strings.Join(root.Explains, ", ")
-	if len(root.Explains) > repeatedChecks {
+	if root.told() {
 		explains += "; the report holds what each of them saw"
 	}
 	p.labelled(9, "explains  ", plain, explains)
+}
+
+func (p *printout) remedies(remedies []diagnose.Remedy) {
+	for _, remedy := range remedies {
+		// A command that is broken over lines cannot be pasted.
+		p.line(strings.Repeat(" ", 9), p.paint(faint, "remedy    "), p.paint(bold, oneLine(remedy.Command)))
+		if remedy.Note != "" {
+			p.block(19, plain, oneLine(remedy.Note))
+		}
+	}
 }
 
 func (p *printout) finding(c Check) {
@@ -100,10 +96,10 @@ func (p *printout) finding(c Check) {
 	}
 }
 
-// skips puts each missing need once, with how to get it and what it would let
-// be asked.
-func (p *printout) skips(checks []Check) {
-	groups := skipGroups(checks)
+// skips puts each missing need once, with how to get it, what it would let be
+// asked, and why it is missing here as far as that was found.
+func (p *printout) skips(r *Report) {
+	groups := r.skipGroups()
 	if len(groups) == 0 {
 		return
 	}
@@ -115,37 +111,27 @@ func (p *printout) skips(checks []Check) {
 		if g.How != "" {
 			p.block(9, plain, oneLine(g.How))
 		}
-		p.labelled(9, "for  ", plain, ids(g.Checks))
+		p.labelled(9, "for       ", plain, ids(g.Checks))
+		for _, cause := range g.Causes {
+			p.skipCause(cause)
+		}
+		for _, place := range g.Unseen {
+			p.labelled(9, "unseen    ", plain, place.What+": "+place.Why)
+		}
 	}
 }
 
-// skipGroup is the checks that were skipped for want of one need.
-type skipGroup struct {
-	Need   string // its name; the message where the check named no need
-	How    string
-	Checks []Check
-}
-
-// skipGroups gathers the skipped checks by what they miss, in the order in
-// which the first of each was run.
-func skipGroups(checks []Check) []skipGroup {
-	var groups []skipGroup
-	for _, c := range checks {
-		if c.State != check.Skip {
-			continue
+func (p *printout) skipCause(cause skipCause) {
+	p.labelled(9, "cause     ", plain, cause.Summary)
+	if !cause.Told {
+		for _, seen := range cause.Evidence {
+			p.block(19, plain, seen)
 		}
-		g := skipGroup{Need: cmp.Or(c.Message, "no reason given")}
-		if c.Missing != nil {
-			g.Need, g.How = c.Missing.Name, c.Missing.How
-		}
-		i := slices.IndexFunc(groups, func(other skipGroup) bool { return other.Need == g.Need && other.How == g.How })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, g)
-		}
-		groups[i].Checks = append(groups[i].Checks, c)
 	}
-	return groups
+	p.remedies(cause.Remedies)
+	if cause.Partly {
+		p.labelled(9, "explains  ", plain, strings.Join(cause.Explains, ", "))
+	}
 }
 
 func ids(checks []Check) string {

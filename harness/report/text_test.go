@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -122,5 +123,58 @@ func TestTextTellsACauseOfManyChecksOnce(t *testing.T) {
 		if !strings.Contains(printed.String(), "TCP-002") || strings.Count(printed.String(), "CAUSE  ") != 1 {
 			t.Errorf("%d checks: the cause should name them once:\n%s", checks, printed.String())
 		}
+	}
+}
+
+// Where a cause may be that was not found is told once, for all the checks that
+// lack one.
+func TestTextTellsWhatWasNotLookedAtOnce(t *testing.T) {
+	r := inStates(check.Fail, check.Fail, check.Skip)
+	for i := range r.Checks {
+		r.Checks[i].Unseen = []diagnose.Unseen{{What: "netfilter rules", Why: "reading them takes CAP_NET_ADMIN: run as root"}}
+	}
+	attention, skipped, _ := strings.Cut(string(rendered(t, Text(r, Style{}))), "\nSkipped\n")
+	want := "  NOT LOOKED AT  netfilter rules\n" +
+		"         reading them takes CAP_NET_ADMIN: run as root\n" +
+		"         for       TCP-A, TCP-B\n"
+	if !strings.Contains(attention, want) || strings.Count(attention, "netfilter rules") != 1 {
+		t.Errorf("it is not told once:\n%s", attention)
+	}
+	if want := "         unseen    netfilter rules: reading them takes CAP_NET_ADMIN"; !strings.Contains(skipped, want) {
+		t.Errorf("it is not told of the skip:\n%s", skipped)
+	}
+}
+
+// Why a check could not be asked stands with the skip, not with what fails.
+func TestTextTellsTheCauseOfASkipWithTheSkip(t *testing.T) {
+	limit := diagnose.Cause{ID: "open-files", Summary: "This process may open 256 files.", Evidence: []string{"RLIMIT_NOFILE: 256"}}
+	raise := diagnose.Remedy{Command: "ulimit -n 4096", Cause: limit.ID, Note: "In the shell that starts loopcheck."}
+	r := inStates(check.Skip, check.Skip, check.Fail)
+	for i := range 2 {
+		r.Checks[i].Missing = &check.Missing{Need: check.OpenFiles}
+		r.Checks[i] = causedBy(limit, raise, r.Checks[i])
+	}
+	attention, skipped, _ := strings.Cut(string(rendered(t, Text(r, Style{}))), "\nSkipped\n")
+	if strings.Contains(attention, limit.Summary) {
+		t.Errorf("the cause of a skip needs attention:\n%s", attention)
+	}
+	want := "         for       TCP-A, TCP-B\n" +
+		"         cause     This process may open 256 files.\n" +
+		"                   RLIMIT_NOFILE: 256\n" +
+		"         remedy    ulimit -n 4096\n" +
+		"                   In the shell that starts loopcheck.\n"
+	if !strings.Contains(skipped, want) || strings.Count(skipped, limit.Summary) != 1 {
+		t.Errorf("the cause is not told once, as\n%s\nbut\n%s", want, skipped)
+	}
+}
+
+// A suite whose checks all ran into their deadlines takes minutes.
+func TestTextKeepsTheTimeOfASuiteApart(t *testing.T) {
+	r := inStates(repeat(check.Fail, 20)...)
+	for i := range r.Checks {
+		r.Checks[i].Duration = 10 * time.Second
+	}
+	if text := string(rendered(t, Text(r, Style{}))); !strings.Contains(text, "    20  3 min 20 s\n") {
+		t.Errorf("the time runs into another column:\n%s", text)
 	}
 }

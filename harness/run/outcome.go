@@ -59,6 +59,9 @@ func outcomeOf(c check.Check, spec ginkgo.SpecReport) outcome {
 		o.take(entry.GetRawValue())
 	}
 	// Last, since what was attached may have changed the state.
+	if len(o.check.Causes) > 0 {
+		o.check.Unseen = nil // what was found explains the state
+	}
 	if o.check.State == check.Fail || o.check.State == check.Warn {
 		o.check.Why, o.check.UsualCauses, o.check.UsualRemedies = c.Why, c.Causes, c.Remedies
 	}
@@ -83,6 +86,8 @@ func (o *outcome) take(value any) {
 	case diagnose.Finding:
 		o.check.Causes = append(o.check.Causes, v.Cause)
 		o.check.Remedies = append(o.check.Remedies, v.Remedies...)
+	case diagnose.Unseen:
+		o.check.Unseen = append(o.check.Unseen, v)
 	}
 }
 

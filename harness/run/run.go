@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +31,7 @@ const (
 	// is abandoned. What a check waits for is bounded by its context, so this
 	// only has to cover a machine that is short of processor time.
 	gracePeriod = 5 * time.Second
-	// diagnoseTimeout bounds the search for the causes of one failure.
+	// diagnoseTimeout bounds the search for the causes of one symptom.
 	diagnoseTimeout = 3 * time.Second
 )
 
@@ -56,8 +55,9 @@ type Options struct {
 	Tool      report.Tool
 	Command   []string // as it will stand in the report
 	Observers []Observer
-	// Diagnose looks up the causes of a failure; nil looks up none.
-	Diagnose func(context.Context, diagnose.Symptom) []diagnose.Finding
+	// Diagnose looks up why a check failed or could not be asked; nil looks up
+	// nothing.
+	Diagnose func(context.Context, diagnose.Symptom) diagnose.Diagnosis
 	// Stop, when closed, keeps further checks from starting; the one under
 	// way ends first.
 	Stop <-chan struct{}
@@ -171,14 +171,19 @@ func (r *recorder) began(spec ginkgo.SpecReport) {
 // diagnose runs while the check's surroundings still stand: clean-up and the
 // report nodes come after it.
 func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
-	spec := ginkgo.CurrentSpecReport()
-	c, known := checkOf(spec)
-	if !known || !spec.Failed() || r.opts.Diagnose == nil {
+	if r.opts.Diagnose == nil {
 		return
 	}
-	symptom := diagnose.Symptom{Check: c.ID, Suite: c.Suite, IPv6: slices.Contains(c.Needs, check.IPv6), Message: spec.FailureMessage()}
-	for _, finding := range r.opts.Diagnose(ctx, symptom) {
+	symptom, found := symptomOf(ginkgo.CurrentSpecReport())
+	if !found {
+		return
+	}
+	diagnosis := r.opts.Diagnose(ctx, symptom)
+	for _, finding := range diagnosis.Findings {
 		ginkgo.AddReportEntry(finding.Cause.ID, finding, ginkgo.ReportEntryVisibilityNever)
+	}
+	for _, unseen := range diagnosis.Unseen {
+		ginkgo.AddReportEntry(unseen.What, unseen, ginkgo.ReportEntryVisibilityNever)
 	}
 }
 

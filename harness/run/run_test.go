@@ -3,11 +3,14 @@ package run
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/onsi/ginkgo/v2"
 
 	"github.com/loopcheck/loopcheck/bench"
@@ -30,7 +33,12 @@ func init() {
 				Asks: "something", Why: "for this test", Benchmark: benchmark,
 				Causes: []string{"paint"}, Remedies: []string{"a brush"},
 			}
-			if id == "FAKE-008" {
+			switch id {
+			case "FAKE-003":
+				c.Needs = []check.Need{{Name: check.Sandbox.Name, How: "ask the landlord"}}
+			case "FAKE-004":
+				c.Needs = []check.Need{check.IPv6}
+			case "FAKE-008":
 				c.Timeout = timeout
 			}
 			check.Register(c)
@@ -41,7 +49,13 @@ func init() {
 			attach(check.Evidence{What: "colour", Seen: "blue"})
 			attach(check.Measurement{Name: "width_bytes", Value: 7})
 		})
-		spec("FAKE-002", check.GradeFail, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw red") })
+		spec("FAKE-002", check.GradeFail, false, func(ginkgo.SpecContext) {
+			for _, port := range []uint16{7, 0, 7} {
+				attach(check.Flow{Protocol: "tcp", To: loopback(port)})
+			}
+			attach(check.Flow{Protocol: "udp", To: loopback(7)})
+			ginkgo.Fail("saw red")
+		})
 		spec("FAKE-003", check.GradeWarn, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw grey") })
 		spec("FAKE-004", check.GradeAdvice, false, func(ginkgo.SpecContext) { ginkgo.Fail("saw risk") })
 		spec("FAKE-005", check.GradeFail, false, func(ginkgo.SpecContext) {
@@ -68,6 +82,10 @@ func init() {
 }
 
 var stopRun = make(chan struct{})
+
+func loopback(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
+}
 
 // witness records what an observer is told.
 type witness struct {
@@ -97,16 +115,21 @@ func TestRunMapsEveryEndOfACheck(t *testing.T) {
 		"FAKE-007", "FAKE-008", "FAKE-009", "FAKE-010", "FAKE-011", "FAKE-012",
 	}
 	var w witness
-	var symptoms []string
+	dark := diagnose.Unseen{What: "the cellar", Why: "it is dark: bring a lamp"}
+	var symptoms []diagnose.Symptom
 	r, err := Run(planOf(ids...), Options{
 		Observers: []Observer{&w},
 		Stop:      stopRun,
-		Diagnose: func(_ context.Context, s diagnose.Symptom) []diagnose.Finding {
-			symptoms = append(symptoms, s.Check)
-			return []diagnose.Finding{{
-				Cause:    diagnose.Cause{ID: "paint", Summary: "Somebody painted it."},
-				Remedies: []diagnose.Remedy{{Command: "scrub", Cause: "paint"}},
-			}}
+		Diagnose: func(_ context.Context, s diagnose.Symptom) diagnose.Diagnosis {
+			symptoms = append(symptoms, s)
+			d := diagnose.Diagnosis{Unseen: []diagnose.Unseen{dark}}
+			if s.Check != "FAKE-003" {
+				d.Findings = []diagnose.Finding{{
+					Cause:    diagnose.Cause{ID: "paint", Summary: "Somebody painted it."},
+					Remedies: []diagnose.Remedy{{Command: "scrub", Cause: "paint", Note: "It will shine."}},
+				}}
+			}
+			return d
 		},
 	})
 	if !errors.Is(err, ErrPanicked) {
@@ -150,12 +173,19 @@ func TestRunMapsEveryEndOfACheck(t *testing.T) {
 	if e := got["FAKE-001"].Evidence; len(e) != 1 || e[0].Seen != "blue" || got["FAKE-001"].Measurements["width_bytes"] != 7 {
 		t.Errorf("FAKE-001 has evidence %v and measurements %v", e, got["FAKE-001"].Measurements)
 	}
-	if c := got["FAKE-002"]; len(c.Causes) != 1 || c.Causes[0].ID != "paint" || len(c.Remedies) != 1 || !strings.Contains(c.Location, "run_test.go:") {
-		t.Errorf("FAKE-002 has causes %v, remedies %v, location %q", c.Causes, c.Remedies, c.Location)
+	for _, id := range []string{"FAKE-002", "FAKE-005"} {
+		c := got[id]
+		if len(c.Causes) != 1 || c.Causes[0].ID != "paint" || len(c.Remedies) != 1 || c.Remedies[0].Note != "It will shine." || c.Unseen != nil {
+			t.Errorf("%s has causes %v, remedies %v, unseen %v", id, c.Causes, c.Remedies, c.Unseen)
+		}
 	}
-	if want := []string{"FAKE-002", "FAKE-003", "FAKE-004", "FAKE-008", "FAKE-010"}; !slices.Equal(symptoms, want) {
-		t.Errorf("diagnosed %v, want %v", symptoms, want)
+	if c := got["FAKE-002"]; !strings.Contains(c.Location, "run_test.go:") {
+		t.Errorf("FAKE-002 has location %q", c.Location)
 	}
+	if c := got["FAKE-003"]; len(c.Causes) != 0 || !slices.Equal(c.Unseen, []diagnose.Unseen{dark}) {
+		t.Errorf("FAKE-003 has causes %v, unseen %v", c.Causes, c.Unseen)
+	}
+	wantSymptoms(t, symptoms)
 	if !r.Interrupted || r.Summary.Interrupted != 1 || r.Summary.Verdict != check.Fail {
 		t.Errorf("interrupted %v, summary %+v", r.Interrupted, r.Summary)
 	}
@@ -164,6 +194,31 @@ func TestRunMapsEveryEndOfACheck(t *testing.T) {
 	}
 	if w.started != 1 || w.finished != 1 || !slices.Equal(w.ended, ids) || !slices.Equal(w.began, ids[:11]) || !slices.Equal(w.measured, []string{"quick"}) {
 		t.Errorf("the observer was told %+v", w)
+	}
+}
+
+// wantSymptoms holds that causes were looked for where there may be some, by
+// what the check told of itself.
+func wantSymptoms(t *testing.T, got []diagnose.Symptom) {
+	t.Helper()
+	for i, s := range got {
+		if s.Suite != "fake" || s.Message == "" {
+			t.Errorf("%s is of suite %q and says %q", s.Check, s.Suite, s.Message)
+		}
+		got[i].Suite, got[i].Message = "", ""
+	}
+	want := []diagnose.Symptom{
+		{Check: "FAKE-002", Flows: []diagnose.Flow{
+			{Protocol: "tcp", To: loopback(7)}, {Protocol: "tcp", To: loopback(0)}, {Protocol: "udp", To: loopback(7)},
+		}},
+		{Check: "FAKE-003", Sandboxed: true},
+		{Check: "FAKE-004", IPv6: true},
+		{Check: "FAKE-005", Missing: check.NetRaw.Name},
+		{Check: "FAKE-008"},
+		{Check: "FAKE-010"},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+		t.Errorf("symptoms (-want +got):\n%s", diff)
 	}
 }
 

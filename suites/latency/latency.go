@@ -11,6 +11,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -59,6 +60,7 @@ const fewestSamples = 100
 
 func answersEveryRoundTrip(ctx context.Context, transport string) {
 	GinkgoHelper()
+	spec.Flow(transport, sock.IPv4.Loopback(0))
 	result, err := bench.NetConnRR(ctx, bench.Config{Transport: transport})
 	Expect(err).NotTo(HaveOccurred(), "round trips over %s", transport)
 	spec.Benchmark(result)

@@ -36,8 +36,8 @@ var (
 // microseconds; stalls of two seconds were seen on virtual machines.
 const replyTimeout = 4 * time.Second
 
-// access returns the kind of socket that pings go through, or skips the spec
-// where this process may open neither.
+// access returns the kind of socket that pings to an address go through, or
+// skips the spec where this process may open neither.
 func access(to netip.Addr) icmp.Access {
 	GinkgoHelper()
 	allowed, err := icmp.Allowed(to)
@@ -45,6 +45,7 @@ func access(to netip.Addr) icmp.Access {
 		spec.Skip(check.PingSocket, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	spec.Evidence("socket", "%s", allowed)
+	spec.Flow("icmp", netip.AddrPortFrom(to, 0))
 	return allowed
 }
 

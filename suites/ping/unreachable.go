@@ -48,6 +48,7 @@ var _ = suite.It("answers a datagram to a closed port with ICMP port unreachable
 	held, closed, err := sock.ClosedUDP(sock.IPv4)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(held.Close)
+	spec.Flow("udp", sock.IPv4.Loopback(0))
 
 	within, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()

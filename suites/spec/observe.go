@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/onsi/ginkgo/v2"
 
@@ -36,6 +37,13 @@ func Measure(name string, value float64) {
 // Benchmark records the result of a benchmark.
 func Benchmark(r bench.Result) {
 	attach(r.Name, r)
+}
+
+// Flow records what the check sends, so that should it fail, the search for the
+// cause can send the same. Protocol is "tcp", "udp" or "icmp"; port 0 stands
+// for any of the ephemeral range.
+func Flow(protocol string, to netip.AddrPort) {
+	attach("flow", check.Flow{Protocol: protocol, To: to})
 }
 
 func attach(name string, value any) {

@@ -72,6 +72,7 @@ var _ = suite.It("holds 1,000 connections open at once and drops none", check.Ch
 	server, err := echo.TCP(deadline, sock.IPv4.Loopback(0).Addr())
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(server.Close)
+	flowsToFreePort()
 
 	seed := uint64(GinkgoRandomSeed())
 	start := time.Now()

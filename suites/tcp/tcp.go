@@ -39,15 +39,21 @@ func open() *sock.Socket {
 	return s
 }
 
-// bound returns a socket on a port of 127.0.0.1 that was free.
+// bound returns a socket on a port of 127.0.0.1 that was free, one end of what
+// the spec sends.
 func bound() (*sock.Socket, netip.AddrPort) {
 	GinkgoHelper()
 	s := open()
 	Expect(s.Bind(sock.IPv4.Loopback(0))).To(Succeed())
 	addr, err := s.LocalAddr()
 	Expect(err).NotTo(HaveOccurred())
+	flowsToFreePort()
 	return s, addr
 }
+
+// flowsToFreePort records that the spec connects to a port of 127.0.0.1 that
+// was free.
+func flowsToFreePort() { spec.Flow("tcp", sock.IPv4.Loopback(0)) }
 
 func listening(backlog int) (*sock.Socket, netip.AddrPort) {
 	GinkgoHelper()
@@ -60,6 +66,7 @@ func listening(backlog int) (*sock.Socket, netip.AddrPort) {
 func joined(ctx context.Context) (client, server *sock.Socket) {
 	GinkgoHelper()
 	client = open()
+	flowsToFreePort()
 	return client, join(ctx, client)
 }
 
@@ -112,6 +119,7 @@ func listenConn() *net.TCPListener {
 	listener, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(sock.IPv4.Loopback(0)))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(listener.Close)
+	flowsToFreePort()
 	return listener
 }
 

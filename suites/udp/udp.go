@@ -30,6 +30,7 @@ func pair(family sock.Family) (sender, receiver *sock.Socket) {
 	GinkgoHelper()
 	sender, from := bound(family)
 	receiver, to := bound(family)
+	spec.Flow("udp", family.Loopback(0))
 	Expect(sender.StartConnect(to)).To(Succeed(), "connect the sender at %v to the receiver", from)
 	Expect(receiver.StartConnect(from)).To(Succeed(), "connect the receiver at %v to the sender", to)
 	return sender, receiver
