@@ -33,10 +33,16 @@ type closer interface{ Close() error }
 // TCP serves connections on a free port of a loopback address. Each is echoed
 // until its peer ends it.
 func TCP(ctx context.Context, addr netip.Addr) (*Server, error) {
-	if err := mustBeLoopback(addr); err != nil {
+	return TCPAt(ctx, netip.AddrPortFrom(addr, 0))
+}
+
+// TCPAt is TCP on a given port. The error wraps EADDRINUSE where somebody else
+// has it.
+func TCPAt(ctx context.Context, at netip.AddrPort) (*Server, error) {
+	if err := mustBeLoopback(at.Addr()); err != nil {
 		return nil, err
 	}
-	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, fmt.Errorf("start a TCP echo server: %w", err)
 	}
@@ -48,10 +54,16 @@ func TCP(ctx context.Context, addr netip.Addr) (*Server, error) {
 // UDP serves datagrams on a free port of a loopback address. Each is sent back
 // whole to where it came from, an empty one too.
 func UDP(ctx context.Context, addr netip.Addr) (*Server, error) {
-	if err := mustBeLoopback(addr); err != nil {
+	return UDPAt(ctx, netip.AddrPortFrom(addr, 0))
+}
+
+// UDPAt is UDP on a given port. The error wraps EADDRINUSE where somebody else
+// has it.
+func UDPAt(ctx context.Context, at netip.AddrPort) (*Server, error) {
+	if err := mustBeLoopback(at.Addr()); err != nil {
 		return nil, err
 	}
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		return nil, fmt.Errorf("start a UDP echo server: %w", err)
 	}

@@ -140,3 +140,22 @@ func TestOnlyLoopbackIsServed(t *testing.T) {
 		g.Expect(err).To(MatchError(ContainSubstring("not a loopback address")))
 	}
 }
+
+func TestGivenPortIsServedByOneAtATime(t *testing.T) {
+	for network, serve := range map[string]func(context.Context, netip.AddrPort) (*echo.Server, error){
+		"tcp": echo.TCPAt, "udp": echo.UDPAt,
+	} {
+		t.Run(network, func(t *testing.T) {
+			g := leakless(t)
+			first, err := serve(t.Context(), netip.AddrPortFrom(v4, 0))
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = serve(t.Context(), first.Addr())
+			g.Expect(err).To(MatchError(ContainSubstring(first.Addr().String())))
+			g.Expect(first.Close()).To(Succeed())
+			second, err := serve(t.Context(), first.Addr())
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(second.Addr()).To(Equal(first.Addr()))
+			g.Expect(second.Close()).To(Succeed())
+		})
+	}
+}

@@ -1,0 +1,14 @@
+package names
+
+import (
+	"testing"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/suites/spec"
+	"github.com/loopcheck/loopcheck/suites/spec/flowtest"
+)
+
+func TestNames(t *testing.T) { spec.RunUnderGoTest(t, "names") }
+
+// Nothing is sent.
+var _ = flowtest.Expect(func(string) []check.Flow { return nil })
