@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/lab/surroundings"
+	"github.com/loopcheck/loopcheck/probe/iface"
 )
 
 // The stage is soak itself, started again in the child: it prepares what the
@@ -40,7 +41,7 @@ const (
 
 var stageSteps = map[string]func() error{
 	stepNothing:  func() error { return nil },
-	stepLoUp:     raiseLoopback,
+	stepLoUp:     func() error { return iface.Raise("lo") },
 	stepNoIPv6:   disableIPv6,
 	stepNoNetRaw: dropNetRaw,
 	stepNoFile:   limitOpenFiles,
@@ -77,27 +78,6 @@ func setStage(report *os.File, args []string) error {
 	}
 	err := syscall.Exec(args[1], args[1:], os.Environ())
 	return fmt.Errorf("execute %s: %w", args[1], err)
-}
-
-// raiseLoopback is "ip link set lo up"; see netdevice(7).
-func raiseLoopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open a socket to bring up lo: %w", err)
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return fmt.Errorf("name lo: %w", err)
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); err != nil {
-		return fmt.Errorf("read the flags of lo: %w", err)
-	}
-	request.SetUint16(request.Uint16() | unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("bring up lo: %w", err)
-	}
-	return nil
 }
 
 // disableIPv6 turns IPv6 off in the network namespace of the stage. A kernel

@@ -12,25 +12,13 @@ import (
 	"github.com/jsimonetti/rtnetlink/v2/driver"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/iface"
 )
 
 // carrierTimeout bounds the wait for the two ends of a link to notice that the
 // other is up. It takes microseconds of processor time.
 const carrierTimeout = 5 * time.Second
-
-// raiseLoopback sets lo up in the calling thread's network namespace.
-func raiseLoopback() error {
-	return withRoute(0, func(conn *rtnetlink.Conn) error {
-		lo, err := interfaceIndex("lo")
-		if err != nil {
-			return denied(err)
-		}
-		if err := raise(conn, lo); err != nil {
-			return denied(fmt.Errorf("set lo up: %w", err))
-		}
-		return nil
-	})
-}
 
 // join makes a link with both ends up and waits until packets can pass.
 func (z zones) join(link Link) error {
@@ -72,8 +60,8 @@ func (e End) configure() error {
 		if err != nil {
 			return err
 		}
-		if err := raise(conn, index); err != nil {
-			return fmt.Errorf("set %s up: %w", e.Name, err)
+		if err := iface.Raise(e.Name); err != nil {
+			return err
 		}
 		for _, prefix := range e.Addresses {
 			if err := conn.Address.New(addressMessage(index, prefix)); err != nil {
@@ -124,10 +112,6 @@ func withRoute(groups uint32, use func(*rtnetlink.Conn) error) error {
 		return fmt.Errorf("open rtnetlink: %w", err)
 	}
 	return errors.Join(use(conn), conn.Close())
-}
-
-func raise(conn *rtnetlink.Conn, index uint32) error {
-	return conn.Link.Set(&rtnetlink.LinkMessage{Index: index, Flags: unix.IFF_UP, Change: unix.IFF_UP})
 }
 
 func addressMessage(index uint32, prefix netip.Prefix) *rtnetlink.AddressMessage {

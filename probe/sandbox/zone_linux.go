@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/iface"
 )
 
 // zones holds the network namespace of each zone by name.
@@ -27,7 +29,7 @@ func makeZones(names []string) (zones, error) {
 				return fmt.Errorf("open the network namespace of zone %q: %w", name, err)
 			}
 			z[name] = namespace
-			return raiseLoopback()
+			return denied(iface.Raise("lo"))
 		})
 		if err != nil {
 			return nil, err

@@ -18,9 +18,9 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
-	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -149,7 +149,7 @@ func serve(t *testing.T, text string) {
 
 // suffer applies the damage and runs the specs in it.
 func suffer(t *testing.T, o order) result {
-	if err := raiseLoopback(); err != nil {
+	if err := iface.Raise("lo"); err != nil {
 		if errors.Is(err, os.ErrPermission) {
 			return result{Refused: fmt.Sprintf("a private namespace gives no rights here (%v): allow it with `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`", err)}
 		}
@@ -205,25 +205,4 @@ func outcomeOf(id string, s types.SpecReport) Outcome {
 		}
 	}
 	return o
-}
-
-// raiseLoopback sets lo up, which a fresh network namespace has down.
-func raiseLoopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open a socket to configure lo: %w", err)
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return fmt.Errorf("name lo: %w", err)
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, lo); err != nil {
-		return fmt.Errorf("read the flags of lo: %w", err)
-	}
-	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("set lo up: %w", err)
-	}
-	return nil
 }
