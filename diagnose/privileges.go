@@ -31,14 +31,18 @@ func pingPrivileges(_ context.Context, s Symptom) Diagnosis {
 	if err != nil || rights.Effective.Has(process.NetRaw) {
 		return Diagnosis{}
 	}
-	const id = "ping-privileges"
+	id := "raw-socket-privileges"
+	either := strings.Contains(s.Missing, "ping socket")
+	if either {
+		id = "ping-privileges"
+	}
 	cause := Cause{
 		ID:       id,
 		Summary:  fmt.Sprintf("User %d may not open raw sockets.", rights.UID),
 		Evidence: []string{"effective capabilities: " + list(rights.Effective.Names())},
 	}
 	remedy := Remedy{Command: "setcap cap_net_raw+ep $(command -v loopcheck)", Cause: id}
-	if strings.Contains(s.Missing, "ping socket") {
+	if either {
 		value, err := readSetting(pingGroups)
 		if err != nil || inGroupRange(value, append(rights.Groups, rights.GID)) {
 			return Diagnosis{}
@@ -52,7 +56,7 @@ func pingPrivileges(_ context.Context, s Symptom) Diagnosis {
 	if !rights.Bounding.Has(process.NetRaw) {
 		// Not even root's programs get it in here.
 		cause.Evidence = append(cause.Evidence, "CAP_NET_RAW is not in the bounding set either, as in a container that drops it")
-		if !strings.Contains(s.Missing, "ping socket") {
+		if !either {
 			remedy = Remedy{Command: "docker run --cap-add NET_RAW", Cause: id, Note: "this starts the container anew; other runtimes have an option of their own"}
 		}
 	}

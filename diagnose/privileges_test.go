@@ -27,10 +27,10 @@ func TestPingPrivileges(t *testing.T) {
 		"the setting cannot be read": {either, process.Status{}, nil, "", "", ""},
 		"raw sockets alone": {
 			raw, process.Status{UID: 1000, Bounding: 1 << process.NetRaw}, map[string]string{pingGroups: "0\t2147483647"},
-			"ping-privileges", "setcap cap_net_raw+ep $(command -v loopcheck)", "effective capabilities: none",
+			"raw-socket-privileges", "setcap cap_net_raw+ep $(command -v loopcheck)", "effective capabilities: none",
 		},
 		"raw sockets in a container": {
-			raw, process.Status{}, closed, "ping-privileges", "docker run --cap-add NET_RAW", "bounding set",
+			raw, process.Status{}, closed, "raw-socket-privileges", "docker run --cap-add NET_RAW", "bounding set",
 		},
 		"something else is missing": {"open files", process.Status{}, closed, "", "", ""},
 	} {

@@ -79,6 +79,8 @@ func (o *outcome) take(value any) {
 		o.check.Missing = &v
 	case check.Unreliable:
 		o.check.State, o.check.Message = check.Inconclusive, v.Reason
+	case diagnosed:
+		o.check.Duration -= v.took
 	case interrupted:
 		o.check.State, o.check.Message = check.Interrupted, notAsked
 	case bench.Result:

@@ -168,6 +168,10 @@ func (r *recorder) began(spec ginkgo.SpecReport) {
 	}
 }
 
+// diagnosed is how long the search for causes took, which Ginkgo counts as the
+// spec's.
+type diagnosed struct{ took time.Duration }
+
 // diagnose runs while the check's surroundings still stand: clean-up and the
 // report nodes come after it.
 func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
@@ -178,7 +182,9 @@ func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
 	if !found {
 		return
 	}
+	start := time.Now()
 	diagnosis := r.opts.Diagnose(ctx, symptom)
+	ginkgo.AddReportEntry("diagnosed", diagnosed{time.Since(start)}, ginkgo.ReportEntryVisibilityNever)
 	for _, finding := range diagnosis.Findings {
 		ginkgo.AddReportEntry(finding.Cause.ID, finding, ginkgo.ReportEntryVisibilityNever)
 	}

@@ -244,7 +244,7 @@ const (
 	keyIn       = 4
 	keyOut      = 5
 	keyProtocol = 16
-	keyRealIn   = 22 // sdif
+	keyRealIn   = 33 // sdif
 	networkBase = 1
 	cmpEqual    = 0
 	cmpUnequal  = 1

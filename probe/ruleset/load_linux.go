@@ -10,9 +10,9 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// Load puts a ruleset into the calling thread's network namespace, in one
-// transaction, as a whole or not at all; those of iptables-legacy follow. Tables
-// of the same names must not be there. It is meant for namespaces of sandboxes.
+// Load puts a ruleset into the calling thread's network namespace, as a whole or
+// not at all; tables of iptables-legacy follow. Tables of the same names must not
+// be there. It is meant for namespaces of sandboxes.
 //
 // Counters, quotas and other states begin as they were in the original, and
 // elements with a timeout with the time that they had left. Tables lose their
@@ -43,12 +43,8 @@ func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
 		return nil, denied(attempt, err)
 	}
 	defer conn.Close()
-	refusals, err := conn.Transact(p.messages)
-	if err != nil {
+	if err := p.carryOut(conn); err != nil {
 		return nil, denied(attempt, err)
-	}
-	if len(refusals) > 0 {
-		return nil, p.refused(attempt, refusals)
 	}
 	copied, err := readTables(ctx, conn)
 	if err != nil {
@@ -72,16 +68,61 @@ func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
 	return result, nil
 }
 
+// carryOut loads the rules in one transaction where that is allowed to be large
+// enough. Of several, the first makes the tables, so that they can be taken back
+// when a later one is refused.
+func (p *plan) carryOut(conn *nfnl.Conn) error {
+	size := 0
+	for _, u := range p.units {
+		size += u.size()
+	}
+	room, err := conn.Room(size)
+	if err != nil {
+		return err
+	}
+	for i, transaction := range p.transactions(room) {
+		refusals, err := conn.Transact(transaction.messages)
+		if err == nil && len(refusals) > 0 {
+			err = transaction.refused(refusals)
+		}
+		if err != nil && i > 0 {
+			err = errors.Join(err, p.takeBack(conn))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack removes the tables that were made.
+func (p *plan) takeBack(conn *nfnl.Conn) error {
+	var errs []error
+	for _, t := range p.source.Tables {
+		family, _ := nfnl.FamilyNumber(t.Family)
+		name, err := nfnl.Attributes{}.With(tableName, zeroEnded(t.Name)).Encode()
+		if err != nil {
+			return err
+		}
+		refusals, err := conn.Transact([]nfnl.Message{{Type: nfnl.DelTable, Family: family, Attributes: name}})
+		if len(refusals) > 0 && refusals[0].Err != syscall.ENOENT {
+			err = fmt.Errorf("remove table %s %s: %w", t.Family, t.Name, refusals[0].Err)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // refused says of each message that the kernel did not take which part it was.
-func (p *plan) refused(attempt string, refusals []nfnl.Refusal) error {
+func (u unit) refused(refusals []nfnl.Refusal) error {
 	if errors.Is(refusals[0].Err, syscall.EPERM) {
-		return &PermissionError{Attempt: attempt, Err: refusals[0].Err}
+		return refusals[0].Err
 	}
 	e := &RefusedError{}
 	for _, r := range refusals {
 		part := Refusal{Kind: "the transaction"}
-		if r.Index >= 0 && r.Index < len(p.about) {
-			part = p.about[r.Index]
+		if r.Index >= 0 && r.Index < len(u.about) {
+			part = u.about[r.Index]
 		}
 		part.Why = r.Err.Error()
 		e.Parts = append(e.Parts, part)

@@ -2,7 +2,6 @@ package ruleset
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -11,14 +10,26 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// plan is a ruleset on its way to another namespace: the messages of one
-// transaction, and what each of them is about.
+// unit is what has to be in one transaction: sets and chains that are parts of
+// a rule do not outlive one without it.
+type unit struct {
+	messages []nfnl.Message
+	about    []Refusal
+}
+
+func (u unit) size() (bytes int) {
+	for _, m := range u.messages {
+		bytes += m.Size()
+	}
+	return bytes
+}
+
+// plan is a ruleset on its way to another namespace.
 type plan struct {
 	source *Ruleset
 	// interfaces are those of the other namespace.
 	interfaces map[string]uint32
-	messages   []nfnl.Message
-	about      []Refusal
+	units      []unit
 	copied     Copy
 	sets       uint32
 	// order are the original handles of the rules of each chain that are
@@ -61,7 +72,7 @@ func (p *plan) addTable(t Table) error {
 	}
 	left := p.leaveOut(t)
 	for _, step := range []func(uint8, Table, *leftOut) error{
-		p.addChains, p.addObjects, p.addFlowtables, p.addSets, p.addElements, p.addRules,
+		p.addChains, p.addObjects, p.addFlowtables, p.addSets, p.addRules,
 	} {
 		if err := step(family, t, left); err != nil {
 			return err
@@ -71,14 +82,39 @@ func (p *plan) addTable(t Table) error {
 }
 
 func (p *plan) add(kind, family uint8, flags netlink.HeaderFlags, a nfnl.Attributes, about Refusal, t Table) error {
+	u := unit{}
+	err := u.add(kind, family, flags, a, about, t)
+	p.units = append(p.units, u)
+	return err
+}
+
+func (u *unit) add(kind, family uint8, flags netlink.HeaderFlags, a nfnl.Attributes, about Refusal, t Table) error {
 	b, err := a.Encode()
 	if err != nil {
 		return err
 	}
 	about.Family, about.Table = t.Family, t.Name
-	p.messages = append(p.messages, nfnl.Message{Type: kind, Family: family, Flags: netlink.Create | flags, Attributes: b})
-	p.about = append(p.about, about)
+	u.messages = append(u.messages, nfnl.Message{Type: kind, Family: family, Flags: netlink.Create | flags, Attributes: b})
+	u.about = append(u.about, about)
 	return nil
+}
+
+// transactions packs the units, in order, into as few as there is room for.
+func (p *plan) transactions(room int) []unit {
+	var packed []unit
+	size := 0
+	for _, u := range p.units {
+		more := u.size()
+		if len(packed) == 0 || size+more > room {
+			packed = append(packed, unit{})
+			size = 0
+		}
+		last := &packed[len(packed)-1]
+		last.messages = append(last.messages, u.messages...)
+		last.about = append(last.about, u.about...)
+		size += more
+	}
+	return packed
 }
 
 // leftOut is what of a table is not loaded.
@@ -168,7 +204,7 @@ func (p *plan) narrowed(hook nfnl.Attributes, names []string, attribute uint16) 
 
 func (p *plan) addChains(family uint8, t Table, left *leftOut) error {
 	for _, c := range t.Chains {
-		if left.chains[c.Name] {
+		if left.chains[c.Name] || c.Bound {
 			continue
 		}
 		a, err := nfnl.Parse(c.Attributes)
@@ -178,9 +214,6 @@ func (p *plan) addChains(family uint8, t Table, left *leftOut) error {
 		about := Refusal{Kind: "chain", Name: c.Name}
 		flags := a.Uint32(chainFlags)
 		a = a.Without(chainHandle, chainUse, chainPad, chainFlags)
-		if flags&flagBound != 0 {
-			a = a.WithUint32(chainFlags, flagBound)
-		}
 		if flags&flagOffload != 0 && c.Base != nil {
 			p.change("chain", t, c.Name, 0, "is not offloaded to hardware")
 		}
@@ -251,66 +284,62 @@ func (p *plan) addFlowtables(family uint8, t Table, left *leftOut) error {
 	return nil
 }
 
+// addSets adds those that are no parts of rules. Maps may lead to any chain.
 func (p *plan) addSets(family uint8, t Table, left *leftOut) error {
 	for _, s := range t.Sets {
-		if left.sets[s.Name] {
+		if s.Anonymous || left.sets[s.Name] {
 			continue
 		}
-		a, err := nfnl.Parse(s.Attributes)
-		if err != nil {
+		var u unit
+		if err := p.addSet(&u, family, t, s); err != nil {
 			return err
 		}
-		p.sets++
-		a = a.Without(setHandle, setPad, setType, setCount).WithUint32(setID, p.sets)
-		if a.Uint32(setKeyType) == interfaceIndexType && len(s.Elements) > 0 && !sameIndexes(p.source.Interfaces, p.interfaces) {
-			p.change("set", t, s.Name, 0, "holds indexes of interfaces, which may be of others here")
-		}
-		if err := p.add(nfnl.NewSet, family, netlink.Excl, a, Refusal{Kind: "set", Name: s.Name}, t); err != nil {
-			return err
+		for i := range u.messages {
+			p.units = append(p.units, unit{u.messages[i : i+1], u.about[i : i+1]})
 		}
 	}
 	return nil
 }
 
-// interfaceIndexType is the data type iface_index of nft(8).
-const interfaceIndexType = 20
-
-func sameIndexes(a, b map[string]uint32) bool { return maps.Equal(a, b) }
-
-func (p *plan) addElements(family uint8, t Table, left *leftOut) error {
-	for _, s := range t.Sets {
-		if left.sets[s.Name] {
-			continue
+// addSet adds a set and its elements.
+func (p *plan) addSet(u *unit, family uint8, t Table, s Set) error {
+	a, err := nfnl.Parse(s.Attributes)
+	if err != nil {
+		return err
+	}
+	flags := a.Uint32(setFlags)
+	p.sets++
+	a = a.Without(setHandle, setPad, setType, setCount).WithUint32(setID, p.sets)
+	if err := u.add(nfnl.NewSet, family, netlink.Excl, a, Refusal{Kind: "set", Name: s.Name}, t); err != nil {
+		return err
+	}
+	elements, err := p.translateElements(s, t, a.Uint32(setKeyType))
+	if err != nil {
+		return err
+	}
+	// The kernel lists intervals from the highest down, the end of each before
+	// its start, and takes them the other way round.
+	if flags&flagInterval != 0 && flags&flagConcat == 0 {
+		elements = slices.Clone(elements)
+		slices.Reverse(elements)
+	}
+	for len(elements) > 0 {
+		var page nfnl.Attributes
+		for size := 0; len(elements) > 0; elements = elements[1:] {
+			size += len(elements[0]) + 8
+			if size > elementBytes && len(page) > 0 {
+				break
+			}
+			page = append(page, netlink.Attribute{Type: listElement | netlink.Nested, Data: elements[0]})
 		}
-		of, err := nfnl.Parse(s.Attributes)
+		list, err := page.Encode()
 		if err != nil {
 			return err
 		}
-		elements := s.Elements
-		// The kernel lists intervals from the highest down, the end of each
-		// before its start, and takes them the other way round.
-		if flags := of.Uint32(setFlags); flags&flagInterval != 0 && flags&flagConcat == 0 {
-			elements = slices.Clone(elements)
-			slices.Reverse(elements)
-		}
-		for len(elements) > 0 {
-			var page nfnl.Attributes
-			for size := 0; len(elements) > 0; elements = elements[1:] {
-				size += len(elements[0]) + 8
-				if size > elementBytes && len(page) > 0 {
-					break
-				}
-				page = append(page, netlink.Attribute{Type: listElement | netlink.Nested, Data: elements[0]})
-			}
-			list, err := page.Encode()
-			if err != nil {
-				return err
-			}
-			a := nfnl.Attributes{}.With(elementsTable, zeroEnded(t.Name)).With(elementsSet, zeroEnded(s.Name)).
-				With(elementsList|netlink.Nested, list)
-			if err := p.add(nfnl.NewElement, family, 0, a, Refusal{Kind: "elements", Name: s.Name}, t); err != nil {
-				return err
-			}
+		a := nfnl.Attributes{}.With(elementsTable, zeroEnded(t.Name)).With(elementsSet, zeroEnded(s.Name)).
+			With(elementsList|netlink.Nested, list)
+		if err := u.add(nfnl.NewElement, family, 0, a, Refusal{Kind: "elements", Name: s.Name}, t); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package ruleset
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/mdlayher/netlink"
@@ -9,115 +8,144 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// addRules loads the chains that are parts of rules before the rules that they
-// are parts of: they are closed by being used.
+// addRules adds the rules, each with the sets and chains that are parts of it.
 func (p *plan) addRules(family uint8, t Table, left *leftOut) error {
-	byName := map[string]Chain{}
+	r := rules{plan: p, family: family, table: t, left: left, chains: map[string]Chain{}, sets: map[string]Set{}}
 	for _, c := range t.Chains {
-		byName[c.Name] = c
+		if c.Bound {
+			r.chains[c.Name] = c
+		}
 	}
-	done := map[string]bool{}
-	var load func(Chain) error
-	load = func(c Chain) error {
-		if done[c.Name] || left.chains[c.Name] {
-			return nil
+	for _, s := range t.Sets {
+		if s.Anonymous {
+			r.sets[s.Name] = s
 		}
-		done[c.Name] = true
-		for _, r := range c.Rules {
-			for _, name := range r.refersTo().chains {
-				if inner := byName[name]; inner.Bound && !left.rules[r.Handle] {
-					if err := load(inner); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		return p.addRulesOf(family, t, c, left)
 	}
 	for _, c := range t.Chains {
 		if c.Bound {
 			continue
 		}
-		if err := load(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *plan) addRulesOf(family uint8, t Table, c Chain, left *leftOut) error {
-	chain := t.Family + " " + t.Name + " " + c.Name
-	for _, r := range c.Rules {
-		if left.rules[r.Handle] {
-			continue
-		}
-		a, err := nfnl.Parse(r.Attributes)
-		if err != nil {
-			return err
-		}
-		list := expressions(a)
-		if protocol, inverted, needed := compat(list, family); needed {
-			b, err := compatAttribute(protocol, inverted)
-			if err != nil {
+		for _, rule := range c.Rules {
+			if left.rules[rule.Handle] {
+				continue
+			}
+			var u unit
+			if err := r.add(&u, c, rule); err != nil {
 				return err
 			}
-			a = append(a.Without(ruleCompat), netlink.Attribute{Type: ruleCompat | netlink.Nested, Data: b})
+			p.units = append(p.units, u)
 		}
-		if a, err = p.translateIndexes(a, t, c, r); err != nil {
-			return err
-		}
-		a = a.Without(ruleHandle, rulePosition, rulePad)
-		about := Refusal{Kind: "rule", Name: c.Name, Handle: r.Handle}
-		if err := p.add(nfnl.NewRule, family, netlink.Append, a, about, t); err != nil {
-			return err
-		}
-		p.order[chain] = append(p.order[chain], r.Handle)
 	}
 	return nil
 }
 
-// noIndex is one that no interface has: they are counted from 1 and are
-// positive.
-const noIndex = 1<<31 - 1
+// rules adds those of a table.
+type rules struct {
+	plan   *plan
+	family uint8
+	table  Table
+	left   *leftOut
+	// chains and sets are those that are parts of rules.
+	chains map[string]Chain
+	sets   map[string]Set
+}
 
-// translateIndexes gives comparisons of an interface's index the index that the
-// interface of that name has in the other namespace, or one that none has.
-func (p *plan) translateIndexes(rule nfnl.Attributes, t Table, c Chain, r Rule) (nfnl.Attributes, error) {
+// add adds what is a part of the rule first: a chain with its rules is closed,
+// and a set is constant, once a rule uses it.
+func (r *rules) add(u *unit, c Chain, rule Rule) error {
+	refers := rule.refersTo()
+	for _, name := range refers.sets {
+		s, found := r.sets[name]
+		if !found {
+			continue
+		}
+		delete(r.sets, name)
+		if err := r.plan.addSet(u, r.family, r.table, s); err != nil {
+			return err
+		}
+	}
+	for _, name := range refers.chains {
+		inner, found := r.chains[name]
+		if !found {
+			continue
+		}
+		delete(r.chains, name)
+		if err := r.addBound(u, inner); err != nil {
+			return err
+		}
+	}
+	a, err := r.prepared(c, rule)
+	if err != nil {
+		return err
+	}
+	chain := r.table.Family + " " + r.table.Name + " " + c.Name
+	r.plan.order[chain] = append(r.plan.order[chain], rule.Handle)
+	return u.add(nfnl.NewRule, r.family, netlink.Append, a, Refusal{Kind: "rule", Name: c.Name, Handle: rule.Handle}, r.table)
+}
+
+func (r *rules) addBound(u *unit, c Chain) error {
+	a, err := nfnl.Parse(c.Attributes)
+	if err != nil {
+		return err
+	}
+	a = a.Without(chainHandle, chainUse, chainPad, chainFlags).WithUint32(chainFlags, flagBound)
+	if err := u.add(nfnl.NewChain, r.family, 0, a, Refusal{Kind: "chain", Name: c.Name}, r.table); err != nil {
+		return err
+	}
+	for _, rule := range c.Rules {
+		if err := r.add(u, c, rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepared are the rule's attributes as the kernel takes them.
+func (r *rules) prepared(c Chain, rule Rule) (nfnl.Attributes, error) {
+	a, err := nfnl.Parse(rule.Attributes)
+	if err != nil {
+		return nil, err
+	}
+	if protocol, inverted, needed := compat(expressions(a), r.family); needed {
+		b, err := compatAttribute(protocol, inverted)
+		if err != nil {
+			return nil, err
+		}
+		a = append(a.Without(ruleCompat), netlink.Attribute{Type: ruleCompat | netlink.Nested, Data: b})
+	}
+	if a, err = acceptable(a); err != nil {
+		return nil, err
+	}
+	if a, err = r.plan.translateIndexes(a, r.table, c, rule); err != nil {
+		return nil, err
+	}
+	return a.Without(ruleHandle, rulePosition, rulePad), nil
+}
+
+// acceptable takes out of expressions what the kernel writes and does not read.
+func acceptable(rule nfnl.Attributes) (nfnl.Attributes, error) {
 	elements := rule.Nested(ruleExpressions)
-	loaded := map[uint32]bool{}
-	changed := false
 	for i, element := range elements {
 		e, err := nfnl.Parse(element.Data)
 		if err != nil {
 			return nil, err
 		}
 		data := e.Nested(expressionData)
-		switch e.Text(expressionName) {
-		case "meta":
-			key := data.Uint32(metaKey)
-			loaded[data.Uint32(metaRegister)] = key == keyIn || key == keyOut || key == keyRealIn
-		case "cmp":
-			if !loaded[data.Uint32(cmpRegister)] {
-				continue
-			}
-			value, _ := data.Nested(cmpData).Find(dataValue)
-			index, ok := nativeUint32(value)
-			if !ok {
-				continue
-			}
-			other := p.otherIndex(index, t, c, r)
-			if other == index {
-				continue
-			}
-			encoded, err := withIndex(e, data, other)
-			if err != nil {
-				return nil, err
-			}
-			elements[i].Data, elements[i].Length = encoded, 0
-			changed = true
+		unread := unreadAttributes(e.Text(expressionName), data)
+		if len(unread) == 0 {
+			continue
 		}
+		inner, err := data.Without(unread...).Encode()
+		if err != nil {
+			return nil, err
+		}
+		encoded, err := e.With(expressionData, inner).Encode()
+		if err != nil {
+			return nil, err
+		}
+		elements[i] = netlink.Attribute{Type: element.Type, Data: encoded}
 	}
-	if !changed {
+	if len(elements) == 0 {
 		return rule, nil
 	}
 	list, err := elements.Encode()
@@ -127,34 +155,31 @@ func (p *plan) translateIndexes(rule nfnl.Attributes, t Table, c Chain, r Rule) 
 	return rule.With(ruleExpressions, list), nil
 }
 
-func withIndex(e, data nfnl.Attributes, index uint32) ([]byte, error) {
-	value, err := data.Nested(cmpData).With(dataValue, binary.NativeEndian.AppendUint32(nil, index)).Encode()
-	if err != nil {
-		return nil, err
-	}
-	inner, err := data.With(cmpData, value).Encode()
-	if err != nil {
-		return nil, err
-	}
-	return e.With(expressionData, inner).Encode()
-}
+const (
+	dynsetTimeout = 6
+	exthdrTarget  = 1
+	exthdrOffset  = 3
+	exthdrLength  = 4
+	exthdrFlags   = 5
+	exthdrSource  = 7
+)
 
-func (p *plan) otherIndex(index uint32, t Table, c Chain, r Rule) uint32 {
-	for name, i := range p.source.Interfaces {
-		if i != index {
-			continue
-		}
-		if other, found := p.interfaces[name]; found {
-			return other
-		}
-		p.change("rule", t, c.Name, r.Handle, fmt.Sprintf("compares with the interface %s, which is not here", name))
-		return noIndex
+func unreadAttributes(name string, data nfnl.Attributes) []uint16 {
+	has := func(t uint16) bool { _, found := data.Find(t); return found }
+	switch {
+	// A timeout of 0 is none, and none can be given where the set has no
+	// timeouts (nft_dynset_init, net/netfilter/nft_dynset.c).
+	case name == "dynset" && data.Uint64(dynsetTimeout) == 0:
+		return []uint16{dynsetTimeout}
+	// What writes an option takes no flags, and what removes one nothing but
+	// its kind (nft_exthdr_tcp_set_init and nft_exthdr_tcp_strip_init,
+	// net/netfilter/nft_exthdr.c).
+	case name == "exthdr" && has(exthdrSource):
+		return []uint16{exthdrFlags}
+	case name == "exthdr" && !has(exthdrTarget):
+		return []uint16{exthdrFlags, exthdrOffset, exthdrLength}
 	}
-	// An interface that is gone: no packet comes through it there either.
-	if len(p.source.Interfaces) > 0 {
-		return noIndex
-	}
-	return index
+	return nil
 }
 
 // pair matches the copy's rules with the originals. Rules keep their order

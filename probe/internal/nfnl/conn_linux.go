@@ -107,7 +107,6 @@ func (c *Conn) Transact(messages []Message) ([]Refusal, error) {
 	}
 	batch := make([]netlink.Message, 0, len(messages)+2)
 	batch = append(batch, boundary(unix.NFNL_MSG_BATCH_BEGIN))
-	size := 0
 	for _, m := range messages {
 		// Without it the kernel answers only what it refuses, and silence would
 		// not tell that it has read to the end.
@@ -115,28 +114,30 @@ func (c *Conn) Transact(messages []Message) ([]Refusal, error) {
 			m.Flags |= netlink.Acknowledge
 		}
 		batch = append(batch, m.netlink())
-		size += len(m.Attributes) + messageOverhead
 	}
 	batch = append(batch, boundary(unix.NFNL_MSG_BATCH_END))
-	// A transaction is one packet, and the socket has to be able to hold it.
-	if size > smallBatch {
-		if err := c.conn.SetWriteBuffer(size); err != nil {
-			return nil, fmt.Errorf("make room for a transaction of %d bytes: %w", size, err)
-		}
-	}
 	sent, err := c.conn.SendMessages(batch)
 	if err != nil {
-		return nil, fmt.Errorf("send a transaction of %d bytes: %w", size, err)
+		return nil, fmt.Errorf("send a transaction of %d messages: %w", len(messages), err)
 	}
 	return c.answers(sent)
 }
 
-const (
-	// messageOverhead bounds the headers and padding of one message.
-	messageOverhead = 32
-	// smallBatch fits a socket's buffer as it comes, of 212,992 bytes.
-	smallBatch = 64 << 10
-)
+// Room makes the socket hold a transaction of so many bytes, by the sum of the
+// messages' Size, or as many as this user may have, and says how many that are.
+// A transaction is one packet. The limit net.core.wmem_max is for everyone who
+// is not root outside of user namespaces (socket(7), SO_SNDBUFFORCE).
+func (c *Conn) Room(size int) (int, error) {
+	const spare = 1 << 10 // for the two boundaries, and what the kernel keeps
+	if err := c.conn.SetWriteBuffer(size + spare); err != nil {
+		return 0, fmt.Errorf("make room for a transaction of %d bytes: %w", size, err)
+	}
+	room, err := c.conn.WriteBuffer()
+	if err != nil {
+		return 0, fmt.Errorf("ask how large a transaction may be: %w", err)
+	}
+	return room - spare, nil
+}
 
 func boundary(kind netlink.HeaderType) netlink.Message {
 	return netlink.Message{

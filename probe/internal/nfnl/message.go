@@ -85,6 +85,12 @@ type Message struct {
 	Attributes []byte
 }
 
+// Size is what the message takes up in a transaction, in bytes.
+func (m Message) Size() int {
+	const netlinkHeader, alignment = 16, 4
+	return netlinkHeader + headerLength + (len(m.Attributes)+alignment-1)/alignment*alignment
+}
+
 var errShort = errors.New("shorter than its header")
 
 // Split takes the header off a message's data.
