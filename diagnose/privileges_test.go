@@ -19,14 +19,18 @@ func TestPingPrivileges(t *testing.T) {
 		evidence string
 	}{
 		"no group may": {
-			either, process.Status{UID: 1000, GID: 1000, Groups: []int{27, 1000}, Bounding: 1 << process.NetRaw}, closed,
+			either,
+			process.Status{UID: 1000, GID: 1000, Groups: []int{27, 1000}, Bounding: 1 << process.NetRaw},
+			closed,
 			"ping-privileges", "sysctl -w net.ipv4.ping_group_range='0 2147483647'", `is "1 0", and the groups of this process are 1000, 27`,
 		},
 		"a supplementary group may":  {either, process.Status{GID: 1000, Groups: []int{27}}, map[string]string{pingGroups: "27\t27"}, "", "", ""},
 		"it has the capability":      {either, process.Status{Effective: 1 << process.NetRaw}, closed, "", "", ""},
 		"the setting cannot be read": {either, process.Status{}, nil, "", "", ""},
 		"raw sockets alone": {
-			raw, process.Status{UID: 1000, Bounding: 1 << process.NetRaw}, map[string]string{pingGroups: "0\t2147483647"},
+			raw,
+			process.Status{UID: 1000, Bounding: 1 << process.NetRaw},
+			map[string]string{pingGroups: "0\t2147483647"},
 			"raw-socket-privileges", "setcap cap_net_raw+ep $(command -v loopcheck)", "effective capabilities: none",
 		},
 		"raw sockets in a container": {
