@@ -96,13 +96,12 @@ func TestLoadFileNamesTheLine(t *testing.T) {
 	}{
 		{"a script's syntax", "table inet x {\n chain y {\n tcp dprt 5 drop; }\n}", "nft", 3, "syntax error"},
 		{"a script's meaning", "table inet x {\n chain y { jump nope; }\n}", "nft", 2, "No such file or directory"},
-		{"an interface", "table netdev x {\n chain y {\n type filter hook ingress device \"eth9\" priority 0; }\n}", "nft", 2, "No such file or directory"},
 		{"JSON", `{"nftables": [{"add": {"table": {"family": "inet"}}}]}`, "nft", 1, "name"},
 		{"an option", head + "-A INPUT -p tcp --dprt 5 -j DROP\nCOMMIT\n", "iptables-restore", 3, `unknown option "--dprt"`},
 		{"a chain", head + "-A INPUT -p tcp --dport 5 -j NOPE\nCOMMIT\n", "iptables-restore", 4, "NOPE"},
 		{"the second table", head + "COMMIT\n" + head + "-A INPUT -p tcp --dprt 5 -j DROP\nCOMMIT\n", "iptables-restore", 6, "--dprt"},
 		{"the second program", head + "COMMIT\n" + head + "-A INPUT -s ::1 -j DROP\n-A INPUT -p tcp --dprt 5 -j DROP\nCOMMIT\n", "ip6tables-restore", 7, "--dprt"},
-		{"no COMMIT", head, "iptables-restore", 0, "COMMIT"},
+		{"no COMMIT", head, "iptables-restore", 3, "COMMIT"},
 		{"nothing", " \n", "loopcheck", 0, "nothing in it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

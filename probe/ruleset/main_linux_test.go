@@ -48,7 +48,9 @@ func sh(t *testing.T, s *sandbox.Sandbox, zone, command string) string {
 func start(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
 	s, err := sandbox.Start(t.Context(), sandbox.Config{
-		Zones: []string{"original", "copy"},
+		// In the first zone an ordinary user may not read which tables of
+		// iptables-legacy there are.
+		Zones: []string{"first", "original", "copy"},
 		Links: []sandbox.Link{
 			{A: end("original", "first"), B: end("original", "second")},
 			{A: end("original", "eth0"), B: end("copy", "eth0")},
@@ -148,7 +150,7 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(filepath.Dir(binary)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run=^TestCopy|^TestLoadFile|^TestReadNeedsRights")
+	command := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run=^TestCopy|^TestLoad|^TestRead")
 	command.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "TMPDIR=") })
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}},

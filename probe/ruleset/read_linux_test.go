@@ -53,7 +53,7 @@ func TestReadChangesNothing(t *testing.T) {
 	}
 }
 
-// reading counts what was read while the rules changed all the time.
+// readingResult counts what was read while the rules changed all the time.
 type readingResult struct {
 	Whole int    `json:"whole"`
 	Torn  string `json:"torn"`
@@ -248,7 +248,7 @@ func TestLoopbackHooks(t *testing.T) {
 		"egress 7 filter netdev wire leaving accept 0 idle=true",
 		"ingress -5 filter netdev wire coming accept 2 idle=false",
 		"prerouting -150 filter ip nat pre accept 2 idle=false",
-		"input 0 filter inet filter input drop 42 idle=false",
+		"input 0 filter inet filter input drop 40 idle=false",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -127,7 +127,7 @@ type Legacy struct {
 	// Save is what iptables-legacy-save or ip6tables-legacy-save wrote about
 	// them.
 	Save string `json:"save,omitempty"`
-	// Unread says why there is no Save although there are tables.
+	// Unread says why there is no Save although there are, or may be, tables.
 	Unread string `json:"unread,omitempty"`
 }
 

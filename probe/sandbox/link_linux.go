@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,7 +18,7 @@ import (
 )
 
 // carrierTimeout bounds the wait for the two ends of a link to notice that the
-// other is up. It takes microseconds of processor time.
+// other is up, and for their addresses to be usable. It takes microseconds of processor time.
 const carrierTimeout = 5 * time.Second
 
 // join makes a link with both ends up and waits until packets can pass.
@@ -47,6 +48,9 @@ func (z zones) join(link Link) error {
 	}
 	for _, end := range []End{link.A, link.B} {
 		if err := z.do(end.Zone, end.awaitCarrier); err != nil {
+			return err
+		}
+		if err := z.do(end.Zone, end.awaitAddresses); err != nil {
 			return err
 		}
 	}
@@ -102,6 +106,18 @@ func (e End) awaitCarrier() error {
 			}
 		}
 	})
+}
+
+// awaitAddresses waits until the addresses answer to the zone itself.
+func (e End) awaitAddresses() error {
+	ctx, cancel := context.WithTimeout(context.Background(), carrierTimeout)
+	defer cancel()
+	for _, prefix := range e.Addresses {
+		if err := iface.AwaitLocal(ctx, prefix.Addr()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withRoute lends a connection to rtnetlink(7) in the calling thread's network

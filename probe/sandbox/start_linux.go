@@ -29,7 +29,7 @@ const outputLimit = 8 << 10
 
 // namespaces are those that every worker has of its own. That of PIDs makes
 // the worker the init of what it starts, so that all of it dies with it.
-const namespaces = syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+const namespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
 
 // Sandbox is a running worker. Its methods may be called from several
 // goroutines.
@@ -100,7 +100,10 @@ func spawn(config Config, userNS bool) (*Sandbox, setup, error) {
 
 	attributes := &syscall.SysProcAttr{
 		Cloneflags: namespaces,
-		Pdeathsig:  syscall.SIGKILL,
+		// Made once the user IDs are mapped: files of a network namespace that
+		// was made before belong to nobody inside (/proc/net/ip_tables_names).
+		Unshareflags: syscall.CLONE_NEWNET,
+		Pdeathsig:    syscall.SIGKILL,
 		// What a terminal sends to its foreground is for the parent to
 		// handle: a check under way may end first.
 		Setpgid: true,

@@ -16,7 +16,7 @@ import (
 const recountInterval = time.Millisecond
 
 func askInside(ctx context.Context, in *sandbox.Inside, p plan) (seen outcome, err error) {
-	if seen.WithoutIPv6, err = prepare(in); err != nil {
+	if seen.WithoutIPv6, err = prepare(ctx, in); err != nil {
 		return seen, err
 	}
 	questions := seen.within(p.Questions)

@@ -9,7 +9,7 @@ import (
 )
 
 func keepFlowsInside(ctx context.Context, in *sandbox.Inside, p flowPlan) (seen flowOutcome, err error) {
-	if seen.WithoutIPv6, err = prepare(in); err != nil {
+	if seen.WithoutIPv6, err = prepare(ctx, in); err != nil {
 		return seen, err
 	}
 	// Conntrack begins to look at packets when a rule asks for their state: a

@@ -13,6 +13,7 @@ import (
 	"github.com/jsimonetti/rtnetlink/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/sysctl"
@@ -20,7 +21,7 @@ import (
 
 // prepare makes the zones ready, from within the zone inside, and says why
 // there is no IPv6 in them, if there is none.
-func prepare(in *sandbox.Inside) (withoutIPv6 string, err error) {
+func prepare(ctx context.Context, in *sandbox.Inside) (withoutIPv6 string, err error) {
 	if err := liftErrorLimits(); err != nil {
 		return "", err
 	}
@@ -30,7 +31,7 @@ func prepare(in *sandbox.Inside) (withoutIPv6 string, err error) {
 	}{{eth0, eth0V6}, {uplink, uplinkV6}} {
 		err := in.Do(end.Zone, func() (err error) {
 			if withoutIPv6 == "" {
-				withoutIPv6, err = addIPv6(end.Name, end.v6)
+				withoutIPv6, err = addIPv6(ctx, end.Name, end.v6)
 			}
 			return err
 		})
@@ -62,7 +63,7 @@ func liftErrorLimits() error {
 
 // addIPv6 gives an interface of the calling thread's zone its address, unless
 // there is no IPv6 in the kernel or new interfaces come without it.
-func addIPv6(name string, prefix netip.Prefix) (without string, err error) {
+func addIPv6(ctx context.Context, name string, prefix netip.Prefix) (without string, err error) {
 	for _, name := range []string{"lo", name} {
 		setting := "net.ipv6.conf." + name + ".disable_ipv6"
 		value, err := sysctl.Read(setting)
@@ -97,7 +98,9 @@ func addIPv6(name string, prefix netip.Prefix) (without string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("give %s the address %v: %w", name, prefix, err)
 	}
-	return "", nil
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return "", iface.AwaitLocal(ctx, prefix.Addr())
 }
 
 // client is the zone that sends on a path, and target the address it sends to.
