@@ -26,7 +26,7 @@ func refusal(err error) error {
 		return fmt.Errorf("start a sandbox: %w", err)
 	}
 	why, how := refuser()
-	return &RefusedError{Why: why, How: how, Err: err}
+	return &RefusedError{Why: why, How: how, Err: errno}
 }
 
 // refuser looks for what refuses namespaces to this user.
