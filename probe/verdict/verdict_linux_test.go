@@ -344,6 +344,9 @@ func TestWhatIsNoVerdictIsAnError(t *testing.T) {
 			t.Errorf("%s without a route: %v", protocol, err)
 		}
 	}
+}
+
+func TestAsksNothingAfterItsContextEnded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := verdict.Of(ctx, verdict.Packet{Protocol: sock.UDP, To: sock.IPv4.Loopback(1)}, patience)
