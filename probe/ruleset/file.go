@@ -104,9 +104,12 @@ type block struct {
 func (f File) savedParts() ([]Part, error) {
 	var parts []Part
 	add := func(format Format, b *block) {
-		// Lines are kept where they are, so that messages name the right ones.
 		if n := len(parts); n > 0 && parts[n-1].Format == format && parts[n-1].Legacy == b.legacy {
-			parts[n-1].Text += b.text.String()
+			// Blank lines stand for what another program reads in between, so
+			// that messages name the right lines.
+			before := &parts[n-1]
+			gap := b.line - before.Line - strings.Count(before.Text, "\n")
+			before.Text += strings.Repeat("\n", gap) + b.text.String()
 			return
 		}
 		parts = append(parts, Part{Format: format, Text: b.text.String(), Line: b.line, Legacy: b.legacy})

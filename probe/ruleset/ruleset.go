@@ -164,10 +164,13 @@ func (r *Ruleset) Chain(family, table, name string) (chain Chain, found bool) {
 	return Chain{}, false
 }
 
-// Empty says that there is not even a chain in which a packet could be met.
+// Empty says that there is not even a table. What could not be read is not
+// taken for empty.
 func (r *Ruleset) Empty() bool {
-	return len(r.Tables) == 0 && len(r.Legacy4.Tables) == 0 && len(r.Legacy6.Tables) == 0
+	return len(r.Tables) == 0 && r.Legacy4.empty() && r.Legacy6.empty()
 }
+
+func (l Legacy) empty() bool { return len(l.Tables) == 0 && l.Unread == "" }
 
 // PermissionError says that this user may not see or change rules here.
 type PermissionError struct {
