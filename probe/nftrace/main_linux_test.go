@@ -108,14 +108,14 @@ func (p packet) sendEcho() error {
 type monitor struct {
 	command *exec.Cmd
 	lines   chan string
-	// known are lines that were read and not asked for yet.
-	known []string
+	// known are the steps that were read, by the packet's number.
+	known map[string][]string
 }
 
 // startMonitor returns once nft prints what it sees: it sends packets until a
 // line comes. They have to be marked.
 func startMonitor(ctx context.Context) (*monitor, error) {
-	m := &monitor{command: exec.CommandContext(ctx, "nft", "-s", "monitor", "trace"), lines: make(chan string, 10000)}
+	m := &monitor{command: exec.CommandContext(ctx, "nft", "-s", "monitor", "trace"), lines: make(chan string, 10000), known: map[string][]string{}}
 	out, err := m.command.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func startMonitor(ctx context.Context) (*monitor, error) {
 			if !open {
 				return nil, fmt.Errorf("nft monitor trace: %w", m.command.Wait())
 			}
-			m.known = append(m.known, line)
+			m.add(line)
 			return m, nil
 		case <-again.C:
 		case <-ctx.Done():
@@ -156,25 +156,20 @@ var (
 	counted = regexp.MustCompile(` packets \d+ bytes \d+`)
 )
 
-// steps are what nft has printed of a packet, as render writes events, but for
-// the ends of chains.
-func (m *monitor) steps(id uint32) []string {
-	var steps []string
-	for _, line := range m.known {
-		parts := traceLine.FindStringSubmatch(line)
-		if parts == nil || parts[1] != fmt.Sprintf("%08x", id) || strings.HasPrefix(parts[3], "packet: ") {
-			continue
-		}
-		if strings.HasPrefix(parts[3], "verdict ") {
-			continue
-		}
-		if rule := ruleLine.FindStringSubmatch(parts[3]); rule != nil {
-			parts[3] = "rule " + rule[1] + ": " + rule[2]
-		}
-		steps = append(steps, parts[2]+" "+counted.ReplaceAllString(parts[3], ""))
+// add takes a line, as render writes events. The ends of chains are left out, as
+// some versions of nft do.
+func (m *monitor) add(line string) {
+	parts := traceLine.FindStringSubmatch(line)
+	if parts == nil || strings.HasPrefix(parts[3], "packet: ") || strings.HasPrefix(parts[3], "verdict ") {
+		return
 	}
-	return steps
+	if rule := ruleLine.FindStringSubmatch(parts[3]); rule != nil {
+		parts[3] = "rule " + rule[1] + ": " + rule[2]
+	}
+	m.known[parts[1]] = append(m.known[parts[1]], parts[2]+" "+counted.ReplaceAllString(parts[3], ""))
 }
+
+func (m *monitor) steps(id uint32) []string { return m.known[fmt.Sprintf("%08x", id)] }
 
 // await reads on until nft has printed so many steps of a packet.
 func (m *monitor) await(ctx context.Context, id uint32, count int) ([]string, error) {
@@ -187,7 +182,7 @@ func (m *monitor) await(ctx context.Context, id uint32, count int) ([]string, er
 			if !open {
 				return m.steps(id), fmt.Errorf("nft monitor trace: %w", m.command.Wait())
 			}
-			m.known = append(m.known, line)
+			m.add(line)
 		case <-ctx.Done():
 			return m.steps(id), ctx.Err()
 		}

@@ -91,7 +91,7 @@ func TestFileErrorReadsPrograms(t *testing.T) {
 		{"an included file", "nft", "In file included from /dev/stdin:1:1-17:\n/etc/x.nft:7:1-2: Error: no\n", 1, FileError{Name: "/etc/x.nft", Program: "nft", Line: 7, Message: "Error: no"}},
 		{"a line further down", "iptables-restore", "iptables-restore v1.8.9 (nf_tables): unknown option \"--x\"\nError occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.", 10, FileError{Name: "f", Program: "iptables-restore", Line: 12, Message: `unknown option "--x"`}},
 		{"line failed", "iptables-legacy-restore", "iptables-legacy-restore: line 16 failed", 1, FileError{Name: "f", Program: "iptables-legacy-restore", Line: 16, Message: "line 16 failed"}},
-		{"no line", "nft", "netlink: Error: Could not process rule: Message too long", 1, FileError{Name: "f", Program: "nft", Message: "netlink: Error: Could not process rule: Message too long"}},
+		{"no line", "nft", "internal:0:0-0: Error: Parsing failed.", 1, FileError{Name: "f", Program: "nft", Message: "internal:0:0-0: Error: Parsing failed."}},
 		{"nothing", "nft", "", 1, FileError{Name: "f", Program: "nft", Message: "signal: segmentation fault"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,6 +101,14 @@ func TestFileErrorReadsPrograms(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestFileErrorExplainsLargeFiles(t *testing.T) {
+	said := "netlink: Error: Could not process rule: Message too long"
+	got := File{}.fileError(Part{Line: 1}, &programError{program: "nft", said: said, err: errors.New("exit status 1")})
+	if !strings.HasPrefix(got.Message, said) || !strings.Contains(got.Message, "net.core.wmem_default") {
+		t.Errorf("said %q", got.Message)
 	}
 }
 
