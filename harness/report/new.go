@@ -8,6 +8,7 @@ import (
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 // New returns the head of a report on a run that starts now: everything but
@@ -22,6 +23,7 @@ func New(tool Tool, command []string, facts host.Facts, plan []check.Check) *Rep
 		Suites:        []check.Suite{},
 		Checks:        []Check{},
 		Benchmarks:    []bench.Result{},
+		Listeners:     []listeners.Listener{},
 	}
 	for _, s := range check.Suites() {
 		if slices.ContainsFunc(plan, func(c check.Check) bool { return c.Suite == s.Name }) {

@@ -12,6 +12,7 @@ import (
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 // SchemaVersion is the version of the JSON form, described in
@@ -34,6 +35,8 @@ type Report struct {
 	Suites        []check.Suite  `json:"suites"` // those that ran, in order
 	Checks        []Check        `json:"checks"`
 	Benchmarks    []bench.Result `json:"benchmarks"`
+	// Listeners is who listened on the machine when the run began.
+	Listeners []listeners.Listener `json:"listeners"`
 }
 
 // Tool says what made the report.
