@@ -4,20 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
 )
 
 // QueueErrors keeps the ICMP errors that reach the socket from now on, for
 // QueuedError (IP_RECVERR, ip(7)). An established TCP connection then ends at
 // errors that it would otherwise outlive.
 func (s *Socket) QueueErrors() error {
-	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
-	if s.family == IPv6 {
-		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
-	}
-	if err := unix.SetsockoptInt(s.fd, level, option, 1); err != nil {
+	if err := errqueue.Enable(s.fd, s.family == IPv6); err != nil {
 		return fmt.Errorf("queue the errors of a %s socket over %s: %w", s.kind, s.family, err)
 	}
 	return nil
@@ -29,7 +26,7 @@ func (s *Socket) QueueErrors() error {
 // an ECONNREFUSED the two are told apart by it. For a TCP connection that is
 // being opened it does so since Linux 5.8; before that the queue stays empty.
 func (s *Socket) QueuedError() (*ICMPError, error) {
-	oob := make([]byte, 256)
+	oob := make([]byte, errqueue.ControlBytes)
 	for {
 		var n int
 		err := uninterrupted(func() (err error) {
@@ -42,29 +39,8 @@ func (s *Socket) QueuedError() (*ICMPError, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the error queue of a %s socket: %w", s.kind, err)
 		}
-		messages, err := unix.ParseSocketControlMessage(oob[:n])
-		if err != nil {
-			return nil, fmt.Errorf("parse the error queue of a %s socket: %w", s.kind, err)
-		}
-		for _, m := range messages {
-			if icmp := icmpError(m); icmp != nil {
-				return icmp, nil
-			}
+		if e, ok := errqueue.Decode(oob[:n]); ok {
+			return &ICMPError{Type: e.Type, Code: e.Code}, nil
 		}
 	}
-}
-
-// icmpError is the ICMP error that a control message holds, nil where it holds
-// something else, such as an error of this machine's own.
-func icmpError(m unix.SocketControlMessage) *ICMPError {
-	isError := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR ||
-		m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
-	if !isError || len(m.Data) < int(unsafe.Sizeof(unix.SockExtendedErr{})) {
-		return nil
-	}
-	e := (*unix.SockExtendedErr)(unsafe.Pointer(&m.Data[0]))
-	if e.Origin != unix.SO_EE_ORIGIN_ICMP && e.Origin != unix.SO_EE_ORIGIN_ICMP6 {
-		return nil
-	}
-	return &ICMPError{Type: e.Type, Code: e.Code}
 }

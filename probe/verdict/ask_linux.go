@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
@@ -96,9 +97,9 @@ func send(p Packet) (*flight, error) {
 }
 
 func open(p Packet) (*flight, error) {
-	domain, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
+	domain := unix.AF_INET
 	if p.To.Addr().Is6() {
-		domain, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+		domain = unix.AF_INET6
 	}
 	kind := unix.SOCK_STREAM
 	if p.Protocol == sock.UDP {
@@ -109,7 +110,7 @@ func open(p Packet) (*flight, error) {
 		return nil, fmt.Errorf("open a %s socket: %w", p.Protocol, err)
 	}
 	f := &flight{packet: p, fd: fd}
-	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+	if err := errqueue.Enable(fd, p.To.Addr().Is6()); err != nil {
 		f.close()
 		return nil, fmt.Errorf("queue the errors of a %s socket: %w", p.Protocol, err)
 	}

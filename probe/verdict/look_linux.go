@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
@@ -80,16 +80,16 @@ func (f *flight) lookForDatagram(pending syscall.Errno, revents int16, took time
 }
 
 // rejected is the answer of a packet that met an ICMP error.
-func (f *flight) rejected(e unix.SockExtendedErr, took time.Duration) *Answer {
+func (f *flight) rejected(e errqueue.Error, took time.Duration) *Answer {
 	family := sock.IPv4
-	if e.Origin == unix.SO_EE_ORIGIN_ICMP6 {
+	if e.IPv6 {
 		family = sock.IPv6
 	}
 	icmp := sock.ICMPError{Type: e.Type, Code: e.Code}
 	return &Answer{
 		Verdict: Verdict{Reject, KindOf(family, icmp)},
 		ICMP:    &icmp,
-		Errno:   syscall.Errno(e.Errno),
+		Errno:   e.Errno,
 		Local:   f.refused != 0,
 		Took:    took,
 	}
@@ -98,8 +98,8 @@ func (f *flight) rejected(e unix.SockExtendedErr, took time.Duration) *Answer {
 // queuedError takes the next ICMP error from the socket's error queue, nil for
 // none (MSG_ERRQUEUE in recv(2), IP_RECVERR in ip(7), IPV6_RECVERR in ipv6(7)).
 // For a SYN the kernel queues them since Linux 5.8.
-func (f *flight) queuedError() (*unix.SockExtendedErr, error) {
-	oob := make([]byte, 256)
+func (f *flight) queuedError() (*errqueue.Error, error) {
+	oob := make([]byte, errqueue.ControlBytes)
 	for {
 		var n int
 		err := uninterrupted(func() (err error) {
@@ -112,29 +112,8 @@ func (f *flight) queuedError() (*unix.SockExtendedErr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the error queue: %w", err)
 		}
-		messages, err := unix.ParseSocketControlMessage(oob[:n])
-		if err != nil {
-			return nil, fmt.Errorf("parse the error queue: %w", err)
-		}
-		for _, m := range messages {
-			if e := icmpError(m); e != nil {
-				return e, nil
-			}
+		if e, ok := errqueue.Decode(oob[:n]); ok {
+			return &e, nil
 		}
 	}
-}
-
-// icmpError is what a control message says of an ICMP error, nil where it is
-// about something else, such as an error of this machine's own.
-func icmpError(m unix.SocketControlMessage) *unix.SockExtendedErr {
-	isError := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR ||
-		m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
-	if !isError || len(m.Data) < int(unsafe.Sizeof(unix.SockExtendedErr{})) {
-		return nil
-	}
-	e := *(*unix.SockExtendedErr)(unsafe.Pointer(&m.Data[0]))
-	if e.Origin != unix.SO_EE_ORIGIN_ICMP && e.Origin != unix.SO_EE_ORIGIN_ICMP6 {
-		return nil
-	}
-	return &e
 }
