@@ -103,3 +103,23 @@ func overlap(a netip.Addr, aV6Only bool, b netip.Addr, bV6Only bool) bool {
 	}
 	return b.IsUnspecified() && !bV6Only
 }
+
+// Takes says whether a packet from the machine itself to an address and the
+// port of a socket that listens would be its own. Such packets arrive through
+// lo, whatever address they are for, so that a socket bound to another
+// interface takes none of them (SO_BINDTODEVICE in socket(7)).
+func (s *Socket) Takes(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	own := s.Local.Addr().Unmap()
+	scoped := addr.Is6() && addr.IsLinkLocalUnicast()
+	if !s.Listens() || s.Interface.Index != 0 && s.Interface.Name != "lo" && !scoped {
+		return false
+	}
+	if own.WithZone("") == addr.WithZone("") {
+		return true
+	}
+	if !own.IsUnspecified() {
+		return false
+	}
+	return own.Is4() == addr.Is4() || own.Is6() && s.V6Only != On
+}

@@ -1,0 +1,113 @@
+package portscan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
+)
+
+// awaited counts the ports that have not answered.
+type awaited struct {
+	answered [1 << 16 / 64]uint64
+	missing  int
+}
+
+func newAwaited(ports []uint16) *awaited { return &awaited{missing: len(ports)} }
+
+// noting is a recorder that keeps the count.
+func (w *awaited) noting(record recorder) recorder {
+	return func(port uint16, answer Answer) {
+		if bit := uint64(1) << (port % 64); w.answered[port/64]&bit == 0 {
+			w.answered[port/64] |= bit
+			w.missing--
+		}
+		record(port, answer)
+	}
+}
+
+// await drains the socket as answers come, until none is missing or the wait is
+// over. The last look comes after that, so that an answer that is there counts
+// even if this thread was kept from its processor meanwhile.
+func (w *awaited) await(ctx context.Context, fd int, wait time.Duration, drain func() error) error {
+	until := time.Now().Add(wait)
+	for w.missing > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		over := !time.Now().Before(until)
+		if err := await(fd, unix.POLLIN, until); err != nil {
+			return err
+		}
+		if err := drain(); err != nil {
+			return err
+		}
+		if over {
+			return nil
+		}
+	}
+	return nil
+}
+
+// refusal tells why a send failed. The kernel refuses to send (a rule of the
+// output hook or a program of a cgroup by EPERM; a route of type prohibit by
+// EACCES, unreachable EHOSTUNREACH, blackhole EINVAL, throw or none
+// ENETUNREACH; ip-route(8)), or the error is that of an earlier packet, to which
+// an ICMP error came, and has not stopped anything but this call.
+type refusal struct {
+	port  uint16
+	errno syscall.Errno
+}
+
+// judge says with which errno the kernel refuses to send to the port, or 0
+// where the send has to be tried again. Queued is how many errors of earlier
+// packets were in the error queue just now. The error is for what is no answer.
+func (r *refusal) judge(port uint16, err error, queued int) (syscall.Errno, error) {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return 0, err
+	}
+	// The socket may still tell of an error that was read from the queue before.
+	// It does so once.
+	again := *r == refusal{port, errno}
+	*r = refusal{port, errno}
+	switch errno {
+	case unix.EPERM:
+		return errno, nil
+	case unix.EACCES, unix.EINVAL, unix.ENETUNREACH, unix.EHOSTUNREACH:
+		if again && queued == 0 {
+			return errno, nil
+		}
+		return 0, nil
+	case unix.ECONNREFUSED, unix.ENOPROTOOPT, unix.EPROTO, unix.EHOSTDOWN, unix.ENONET, unix.EOPNOTSUPP, unix.EMSGSIZE:
+		// Only ICMP errors bring these (icmp_err_convert and icmpv6_err_convert of
+		// the kernel).
+		return 0, nil
+	}
+	return 0, err
+}
+
+// drainErrors empties the error queue of a socket, calls each with the index of
+// the message for every ICMP error in it, and counts the entries.
+func (b *batch) drainErrors(fd int, each func(int, errqueue.Error)) (entries int, err error) {
+	for {
+		n, err := b.receive(fd, unix.MSG_ERRQUEUE)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return entries, nil
+		case err != nil:
+			return entries, fmt.Errorf("read the error queue: %w", err)
+		}
+		entries += n
+		for i := range n {
+			if e, ok := errqueue.Decode(b.controlOf(i)); ok {
+				each(i, e)
+			}
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package portscan
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// bindTries bounds the search for a port that nobody has and no asker had.
+const bindTries = 256
+
+func domainOf(addr netip.Addr) int {
+	if addr.Is6() {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// sockaddr returns an address for a system call and where its port is set.
+func sockaddr(addr netip.Addr) (unix.Sockaddr, *int) {
+	if addr.Is4() {
+		sa := &unix.SockaddrInet4{Addr: addr.As4()}
+		return sa, &sa.Port
+	}
+	sa := &unix.SockaddrInet6{Addr: addr.As16(), ZoneId: zoneID(addr.Zone())}
+	return sa, &sa.Port
+}
+
+func zoneID(zone string) uint32 {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+func portOf(sa unix.Sockaddr) uint16 {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return uint16(sa.Port)
+	case *unix.SockaddrInet6:
+		return uint16(sa.Port)
+	}
+	return 0
+}
+
+// localAddr is the source address that the kernel chooses for packets to
+// another (connect(2) of a datagram socket, which sends nothing).
+func localAddr(to netip.Addr) (netip.Addr, error) {
+	fd, err := unix.Socket(domainOf(to), unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("open a socket: %w", err)
+	}
+	defer unix.Close(fd)
+	sa, port := sockaddr(to)
+	*port = 9 // discard: any port but 0 will do
+	if err := unix.Connect(fd, sa); err != nil {
+		return netip.Addr{}, fmt.Errorf("choose a source address: %w", err)
+	}
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("read the source address: %w", err)
+	}
+	switch local := local.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(local.Addr), nil
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(local.Addr).WithZone(to.Zone()), nil
+	}
+	return netip.Addr{}, fmt.Errorf("choose a source address: the kernel's is of another family")
+}
+
+// bindFree opens a socket on a port of the address that was free and is not to
+// be avoided.
+func bindFree(kind int, addr netip.Addr, avoid func(uint16) bool) (fd int, port uint16, err error) {
+	var avoided []int
+	defer func() {
+		for _, fd := range avoided {
+			_ = unix.Close(fd)
+		}
+	}()
+	for range bindTries {
+		fd, err := unix.Socket(domainOf(addr), kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return -1, 0, fmt.Errorf("open a socket: %w", err)
+		}
+		sa, _ := sockaddr(addr)
+		if err := unix.Bind(fd, sa); err != nil {
+			_ = unix.Close(fd)
+			return -1, 0, fmt.Errorf("bind a port of %s: %w", addr, err)
+		}
+		local, err := unix.Getsockname(fd)
+		if err != nil {
+			_ = unix.Close(fd)
+			return -1, 0, fmt.Errorf("read the port that was bound: %w", err)
+		}
+		if port := portOf(local); !avoid(port) {
+			return fd, port, nil
+		}
+		// While it is bound the kernel gives another.
+		avoided = append(avoided, fd)
+	}
+	return -1, 0, fmt.Errorf("bind a port of %s: %d ports were all used before: %w", addr, bindTries, syscall.EADDRINUSE)
+}
+
+// message is struct mmsghdr (recvmmsg(2)).
+type message struct {
+	header unix.Msghdr
+	bytes  uint32
+}
+
+func sendmmsg(fd int, messages []message) (int, error) {
+	return mmsg(unix.SYS_SENDMMSG, fd, messages, 0)
+}
+
+func recvmmsg(fd int, messages []message, flags int) (int, error) {
+	return mmsg(unix.SYS_RECVMMSG, fd, messages, flags)
+}
+
+func mmsg(call uintptr, fd int, messages []message, flags int) (int, error) {
+	for {
+		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), uintptr(flags), 0, 0)
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// batch is buffers for one system call that takes or gives many messages.
+type batch struct {
+	messages []message
+	iovecs   []unix.Iovec
+	data     [][]byte
+	names    []unix.RawSockaddrInet6 // the larger of the two families
+	control  [][]byte
+}
+
+// newBatch makes n messages of size bytes, with room for a name and, where
+// control is not 0, for that many bytes of control messages.
+func newBatch(n, size, control int) *batch {
+	b := &batch{
+		messages: make([]message, n), iovecs: make([]unix.Iovec, n), data: make([][]byte, n),
+		names: make([]unix.RawSockaddrInet6, n), control: make([][]byte, n),
+	}
+	for i := range n {
+		h := &b.messages[i].header
+		if size > 0 {
+			b.data[i] = make([]byte, size)
+			b.iovecs[i].Base = &b.data[i][0]
+			b.iovecs[i].SetLen(size)
+			h.Iov = &b.iovecs[i]
+			h.SetIovlen(1)
+		}
+		if control > 0 {
+			b.control[i] = make([]byte, control)
+		}
+	}
+	return b
+}
+
+// receive fills the batch with what is there and returns how many messages.
+func (b *batch) receive(fd, flags int) (int, error) {
+	for i := range b.messages {
+		h := &b.messages[i].header
+		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
+		h.Namelen = unix.SizeofSockaddrInet6
+		if b.control[i] != nil {
+			h.Control = &b.control[i][0]
+			h.SetControllen(len(b.control[i]))
+		}
+	}
+	return recvmmsg(fd, b.messages, flags|unix.MSG_DONTWAIT)
+}
+
+// port is that of the name of a message. Both families have it in one place.
+func (b *batch) port(i int) uint16 {
+	p := (*[2]byte)(unsafe.Pointer(&b.names[i].Port))
+	return uint16(p[0])<<8 | uint16(p[1])
+}
+
+// addr is that of the name of a message.
+func (b *batch) addr(i int) netip.Addr {
+	name := &b.names[i]
+	if name.Family == unix.AF_INET6 {
+		return netip.AddrFrom16(name.Addr)
+	}
+	return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
+}
+
+func (b *batch) received(i int) []byte {
+	return b.data[i][:min(int(b.messages[i].bytes), len(b.data[i]))]
+}
+
+func (b *batch) controlOf(i int) []byte {
+	return b.control[i][:min(int(b.messages[i].header.Controllen), len(b.control[i]))]
+}
+
+// await waits for events of a socket until the time is over. It wakes now and
+// then so that the caller sees its context end.
+func await(fd int, events int16, until time.Time) error {
+	return poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, until)
+}
+
+func poll(fds []unix.PollFd, until time.Time) error {
+	const wakeInterval = 20 * time.Millisecond
+	wait := min(max(time.Until(until), 0), wakeInterval)
+	// Rounded up, so that the last wait before a deadline does not spin.
+	_, err := unix.Poll(fds, int((wait+time.Millisecond-1)/time.Millisecond))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("poll %d sockets: %w", len(fds), err)
+	}
+	return nil
+}
