@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,7 +46,11 @@ var churns = map[string]func() error{
 			return err
 		}
 		defer s.Close()
-		return s.Connect(context.Background(), sock.IPv4.Loopback(stable))
+		err = s.Connect(context.Background(), sock.IPv4.Loopback(stable))
+		if errors.Is(err, syscall.ECONNRESET) {
+			return nil // it was accepted and ended already
+		}
+		return err
 	},
 	// Connections to random ephemeral ports: now and then to one's own, or to one
 	// from which somebody connects at the same moment.
@@ -98,7 +103,7 @@ func churn(role string) {
 	fmt.Println("ready")
 	for ; ; times.Add(1) {
 		if err := churns[role](); err != nil {
-			fmt.Fprintln(os.Stderr, role, err)
+			fmt.Println(err)
 			os.Exit(1)
 		}
 	}
@@ -137,9 +142,13 @@ var churned = sandbox.Register("portscan/churned", func(ctx context.Context, _ *
 		}
 		defer func() {
 			stdin.Close()
-			times, _ := lines.ReadString('\n')
-			result.Churned[role], _ = strconv.Atoi(strings.TrimSpace(times))
+			line, _ := lines.ReadString('\n')
 			_ = cmd.Wait()
+			times, convErr := strconv.Atoi(strings.TrimSpace(line))
+			if convErr != nil && err == nil {
+				err = fmt.Errorf("%s ended early: %s", role, line)
+			}
+			result.Churned[role] = times
 		}()
 	}
 	for ; result.Scans < n; result.Scans++ {
