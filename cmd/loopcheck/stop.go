@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/signal"
@@ -61,6 +62,22 @@ func listen(onfirst, onsecond func()) *stopper {
 		}
 	}()
 	return s
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. The
+// second ends the process at once.
+func interruptible() (context.Context, *stopper) {
+	ctx, cancel := context.WithCancel(context.Background())
+	return ctx, listen(cancel, func() {})
+}
+
+// or is the error of a command that a signal ended, where one did, and otherwise
+// the given one.
+func (s *stopper) or(err error) error {
+	if code := s.code(); code != 0 {
+		return codeError(code)
+	}
+	return err
 }
 
 // enter says how far the run has come.

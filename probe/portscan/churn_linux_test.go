@@ -24,7 +24,7 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-var churnScans = flag.Int("scans", 200, "full scans beside processes that open and close ports")
+var churnScans = flag.Int("scans", 40, "full scans beside processes that open and close ports")
 
 // roleVariable makes this binary open and close ports until its input ends.
 const roleVariable = "PORTSCAN_TEST_ROLE"
