@@ -15,7 +15,7 @@ func TestABarFillsAndGoesAway(t *testing.T) {
 	drawn.Reset()
 	b.Add(50)
 	b.draw()
-	if got, want := drawn.String(), "\r\x1b[Ktcp 127.0.0.1 ["+strings.Repeat("#", 18)+strings.Repeat(" ", 18)+"]  50 %"; got != want {
+	if got, want := drawn.String(), "\r\x1b[Ktcp 127.0.0.1 ["+strings.Repeat("#", 18)+strings.Repeat(" ", 19)+"]  50 %"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
