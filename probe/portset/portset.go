@@ -161,6 +161,24 @@ func (s Set) Within(r Range) Set {
 	return Of(within...)
 }
 
+// Without is the set of those ports that are not in the other.
+func (s Set) Without(other Set) Set {
+	var left []Range
+	for _, r := range s.ranges {
+		first := int(r.First)
+		for _, out := range other.Within(r).ranges {
+			if first < int(out.First) {
+				left = append(left, Range{uint16(first), out.First - 1})
+			}
+			first = int(out.Last) + 1
+		}
+		if first <= int(r.Last) {
+			left = append(left, Range{uint16(first), r.Last})
+		}
+	}
+	return Of(left...)
+}
+
 // Ranges returns the ports as few ranges as can be, ascending.
 func (s Set) Ranges() []Range { return slices.Clone(s.ranges) }
 

@@ -78,6 +78,21 @@ func TestWithin(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	for _, c := range [][3]string{
+		{"1-65535", "22,80-90,65535", "1-21,23-79,91-65534"},
+		{"10-20,30-40", "1-12,20,35-50", "13-19,30-34"},
+		{"10-20", "30", "10-20"},
+		{"10-20", "1-65535", ""},
+	} {
+		whole, _ := Parse(c[0])
+		out, _ := Parse(c[1])
+		if got := whole.Without(out).String(); got != c[2] {
+			t.Errorf("%s without %s: got %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{"62893", "1-1023,62893", "20-10", "0", "1,,2", "65535-65535", "٣"} {
 		f.Add(text)

@@ -41,6 +41,8 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 				"PORT-001": "cannot assign requested address",
 				"PORT-008": "cannot assign requested address",
 				"PORT-009": "cannot assign requested address",
+				"PORT-013": "1-65535: cannot assign requested address",
+				"PORT-014": "127.0.0.1 is no address of this machine (no route leads there)",
 				"PORT-015": "cannot assign requested address",
 			},
 		},
@@ -113,6 +115,32 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter:   "PORT-007",
 			Syscalls: []damage.Syscall{{Name: "bind", Length: inet, Errno: syscall.EACCES}},
 			Want:     map[string]string{"PORT-007": "bind tcp 127.0.0.1:1 with CAP_NET_BIND_SERVICE, net.ipv4.ip_unprivileged_port_start at 1024\nExpected success"},
+		},
+		"ports that nobody has refused": {
+			Filter:   "PORT-013",
+			Syscalls: []damage.Syscall{{Name: "bind", Length: inet, Errno: syscall.EPERM}},
+			Want:     map[string]string{"PORT-013": "tcp ports of 127.0.0.1 that cannot be bound, though nobody holds them\nExpected\n    1-65535: operation not permitted"},
+		},
+		"ports dropped": {
+			Setup:  damage.Input("tcp dport 7000-7009 drop"),
+			Filter: "PORT-013 || PORT-014",
+			Want:   map[string]string{"PORT-014": "ports of 127.0.0.1 that answer otherwise than the socket table says\nExpected\n    7000-7009: dropped\nto be empty"},
+		},
+		"one port rejected": {
+			Setup:  damage.Input("tcp dport 7000 reject with icmpx admin-prohibited"),
+			Filter: "PORT-014",
+			Want:   map[string]string{"PORT-014": "7000: rejected with icmp admin-prohibited (type 3, code 13)"},
+		},
+		"everything dropped": {
+			Setup:  damage.Input("meta l4proto tcp drop"),
+			Filter: "PORT-014",
+			Want:   map[string]string{"PORT-014": "1-65535: dropped"},
+		},
+		"ports of ::1 dropped on the way out": {
+			Setup:  damage.Hook("output", 0, "meta nfproto ipv6 tcp dport 62893 drop"),
+			Filter: "PORT-014",
+			Want:   map[string]string{"PORT-014": "62893: dropped"},
+			IPv6:   true,
 		},
 		"no address in the sandbox": {
 			Sandboxes: []string{"ip address flush dev lo"},

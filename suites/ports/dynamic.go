@@ -107,8 +107,7 @@ func take(ctx context.Context, start func() (*echo.Server, error)) (*echo.Server
 
 // holder names what is in the way of a binding, as far as this user may know.
 func holder(ctx context.Context, kind sock.Kind, at netip.AddrPort) string {
-	protocol := map[sock.Kind]socktable.Protocol{sock.TCP: socktable.TCP, sock.UDP: socktable.UDP}[kind]
-	sockets, err := socktable.Holders(ctx, socktable.Binding{Protocol: protocol, Local: at})
+	sockets, err := socktable.Holders(ctx, socktable.Binding{Protocol: protocolOf[kind], Local: at})
 	switch {
 	case err != nil:
 		return "who holds it could not be found out: " + err.Error()
