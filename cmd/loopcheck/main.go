@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	holdMain()
 	sandbox.Main()
 	// With a listener, a write to a closed pipe returns EPIPE in the place of
 	// killing the process, so that reports are finished when `| head` is.

@@ -21,8 +21,9 @@ var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
 // The test binary is loopcheck where it is called by that name.
 func TestMain(m *testing.M) {
+	holdMain()
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){"loopcheck": main})
+	testscript.Main(m, map[string]func(){"loopcheck": main, "holder": holder})
 }
 
 func TestScripts(t *testing.T) {

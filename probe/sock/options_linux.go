@@ -25,3 +25,26 @@ func (s *Socket) BindToDevice(name string) error {
 	}
 	return nil
 }
+
+// SetV6Only keeps an IPv6 socket from taking IPv4 too, so that the same port of
+// IPv4 stays free (IPV6_V6ONLY, ipv6(7)). Set it before Bind.
+func (s *Socket) SetV6Only() error {
+	if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+		return fmt.Errorf("set IPV6_V6ONLY on a %s socket: %w", s.kind, err)
+	}
+	return nil
+}
+
+// Bequeath returns a descriptor of the socket, not below least, that blocks and
+// stays open when another program is executed in this one's place (F_DUPFD,
+// fcntl(2)). Nothing closes it but that program.
+func (s *Socket) Bequeath(least int) (fd int, err error) {
+	fd, err = unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD, least)
+	if err != nil {
+		return -1, fmt.Errorf("pass on a %s socket: %w", s.kind, err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return -1, fmt.Errorf("make a %s socket block: %w", s.kind, err)
+	}
+	return fd, nil
+}
