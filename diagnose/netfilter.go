@@ -45,12 +45,15 @@ func netfilter(ctx context.Context, s Symptom) Diagnosis {
 	byRule := map[string]*blame{}
 	var order []string
 	for _, flow := range s.Flows {
-		drops, err := tried.in(ctx, rules, flow)
+		found, err := tried.in(ctx, rules, flow)
 		if err != nil {
 			d.Unseen = append(d.Unseen, Unseen{What: netfilterRules, Why: err.Error()})
 			break
 		}
-		for _, drop := range drops {
+		if left, some := untried(found.untried); some && !slices.Contains(d.Unseen, left) {
+			d.Unseen = append(d.Unseen, left)
+		}
+		for _, drop := range found.drops {
 			id := drop.id()
 			if byRule[id] == nil {
 				byRule[id] = &blame{drop: drop}
@@ -65,17 +68,43 @@ func netfilter(ctx context.Context, s Symptom) Diagnosis {
 	return d
 }
 
+// untried says what of the rules the copy lacked, or had otherwise: a cause may
+// be there.
+func untried(left []ruleset.Refusal) (Unseen, bool) {
+	if len(left) == 0 {
+		return Unseen{}, false
+	}
+	var parts []string
+	for i, r := range left {
+		if i == shownRefusals {
+			parts = append(parts, fmt.Sprintf("and %d more", len(left)-i))
+			break
+		}
+		parts = append(parts, r.String())
+	}
+	return Unseen{What: "a part of the netfilter rules", Why: "the copy that they are tried in does not have it: " + strings.Join(parts, "; ")}, true
+}
+
+// shownRefusals bounds how many of the parts are named.
+const shownRefusals = 3
+
 func unseen(why string) Diagnosis {
 	return Diagnosis{Unseen: []Unseen{{What: netfilterRules, Why: why}}}
 }
 
 // tried keeps what was found: many checks send the same, and rules seldom
 // change while they run.
-var tried = trials{drops: map[trial][]drop{}}
+var tried = trials{found: map[trial]tryout{}}
 
 type trials struct {
 	sync.Mutex
-	drops map[trial][]drop
+	found map[trial]tryout
+}
+
+// tryout is what came of a flow through a copy of the rules.
+type tryout struct {
+	drops   []drop
+	untried []ruleset.Refusal
 }
 
 // trial is a flow through rules. nf_tables counts the changes of its own.
@@ -85,38 +114,38 @@ type trial struct {
 	flow             Flow
 }
 
-func (t *trials) in(ctx context.Context, rules *ruleset.Ruleset, flow Flow) ([]drop, error) {
+func (t *trials) in(ctx context.Context, rules *ruleset.Ruleset, flow Flow) (tryout, error) {
 	t.Lock()
 	defer t.Unlock()
 	key := trial{rules.Generation, rules.Legacy4.Save, rules.Legacy6.Save, flow}
-	if drops, known := t.drops[key]; known {
-		return drops, nil
+	if found, known := t.found[key]; known {
+		return found, nil
 	}
-	drops, err := tryIn(ctx, rules, flow)
+	found, err := tryIn(ctx, rules, flow)
 	if err == nil {
-		t.drops[key] = drops
+		t.found[key] = found
 	}
-	return drops, err
+	return found, err
 }
 
 // tryIn sends the flow's traffic through a copy of the rules and returns what
 // was dropped, with the rules' own handles.
-func tryIn(ctx context.Context, rules *ruleset.Ruleset, flow Flow) ([]drop, error) {
+func tryIn(ctx context.Context, rules *ruleset.Ruleset, flow Flow) (tryout, error) {
 	box, err := sandbox.Start(ctx, sandbox.Config{Links: linkFor(flow.To.Addr())})
 	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		return nil, fmt.Errorf("trying them takes private namespaces: %s", refused.How)
+		return tryout{}, fmt.Errorf("trying them takes private namespaces: %s", refused.How)
 	}
 	if err != nil {
-		return nil, err
+		return tryout{}, err
 	}
 	defer box.Close()
 	copied, err := ruleset.LoadInto(ctx, box, "", rules)
 	if err != nil {
-		return nil, fmt.Errorf("a copy to try them in cannot be made: %w", err)
+		return tryout{}, fmt.Errorf("a copy to try them in cannot be made: %w", err)
 	}
 	drops, err := replay.Call(ctx, box, "", flow)
 	if err != nil {
-		return nil, err
+		return tryout{}, err
 	}
 	for i, drop := range drops {
 		if drop.Handle == 0 {
@@ -124,11 +153,11 @@ func tryIn(ctx context.Context, rules *ruleset.Ruleset, flow Flow) ([]drop, erro
 		}
 		original, known := copied.Original(drop.Family, drop.Table, drop.Handle)
 		if !known {
-			return nil, fmt.Errorf("the rule with handle %d of the copy of table %s %s has no original", drop.Handle, drop.Family, drop.Table)
+			return tryout{}, fmt.Errorf("the rule with handle %d of the copy of table %s %s has no original", drop.Handle, drop.Family, drop.Table)
 		}
 		drops[i].Handle = original
 	}
-	return drops, nil
+	return tryout{drops, append(copied.Omitted, copied.Changed...)}, nil
 }
 
 // linkFor gives the sandbox an address that is not one of lo's, on an interface

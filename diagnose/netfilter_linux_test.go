@@ -162,6 +162,31 @@ func TestNetfilterRulesAreNamed(t *testing.T) {
 	}
 }
 
+// What the copy of the rules lacks is told: the cause may be in it.
+func TestNetfilterRulesThatCannotBeTriedAreTold(t *testing.T) {
+	s, err := sandbox.Start(t.Context(), sandbox.Config{})
+	if errors.As(err, new(*sandbox.RefusedError)) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	setup := append(chain("inet", "input", "accept", "tcp dport 1 drop"),
+		// The copy has no such interface.
+		"ip link add extra0 type veth peer name extra1",
+		"nft add table netdev outside",
+		"nft add chain netdev outside in '{ type filter hook ingress device extra0 priority 0; }'",
+	)
+	d, err := findInside.Call(t.Context(), s, "", order{Setup: setup, Symptom: Symptom{Check: "TEST-001", Flows: flowTo("tcp", "127.0.0.1:2")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d[0].Findings) != 0 || len(d[0].Unseen) != 1 || !strings.Contains(d[0].Unseen[0].Why, "chain netdev outside in") {
+		t.Errorf("found %+v", d[0])
+	}
+}
+
 // Who may not read the rules is told that they were not looked at.
 func TestNetfilterUnseen(t *testing.T) {
 	surroundings.Everywhere(t, func(t *testing.T, kind surroundings.Kind) {
