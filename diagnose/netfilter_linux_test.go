@@ -164,6 +164,11 @@ func TestNetfilterRulesAreNamed(t *testing.T) {
 
 // What the copy of the rules lacks is told: the cause may be in it.
 func TestNetfilterRulesThatCannotBeTriedAreTold(t *testing.T) {
+	for _, program := range []string{"nft", "ip"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
 	s, err := sandbox.Start(t.Context(), sandbox.Config{})
 	if errors.As(err, new(*sandbox.RefusedError)) {
 		t.Skip(err)
