@@ -60,6 +60,15 @@ type Own struct {
 	Interface string
 }
 
+// Assigned is an address that an interface has, of whatever kind and state.
+type Assigned struct {
+	Addr netip.Addr
+	// Broadcast is what reaches every host of its IPv4 network (RFC 919), the
+	// zero Addr where there is none.
+	Broadcast netip.Addr
+	Interface string
+}
+
 func (o Own) String() string { return fmt.Sprintf("%s of %s", o.Addr, o.Interface) }
 
 // Route is the way that the kernel would send a packet.

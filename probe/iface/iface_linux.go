@@ -1,7 +1,10 @@
 package iface
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 
@@ -69,6 +72,40 @@ func Others() ([]Own, error) {
 		}
 	}
 	return others, nil
+}
+
+// Addresses returns every address of every interface, those of lo among them,
+// in the kernel's order, IPv4 first. An interface that vanished meanwhile is
+// left out.
+func Addresses() ([]Assigned, error) {
+	conn, err := rtnetlink.Dial(nil)
+	if err != nil {
+		return nil, fmt.Errorf("open rtnetlink: %w", err)
+	}
+	defer conn.Close()
+	addresses, err := list(conn)
+	if err != nil {
+		return nil, err
+	}
+	names := map[uint32]string{}
+	var all []Assigned
+	for _, a := range addresses {
+		name, asked := names[a.index]
+		if !asked {
+			m, err := link(conn, a.index)
+			if err != nil && !errors.Is(err, unix.ENODEV) {
+				return nil, err
+			}
+			if err == nil {
+				name = m.Attributes.Name
+			}
+			names[a.index] = name
+		}
+		if name != "" {
+			all = append(all, Assigned{Addr: a.addr, Broadcast: a.broadcast, Interface: name})
+		}
+	}
+	return all, nil
 }
 
 // RouteTo asks how a packet to the address would be sent; none is (RTM_GETROUTE,
@@ -146,9 +183,9 @@ func isVRF(m *rtnetlink.LinkMessage) bool {
 }
 
 type address struct {
-	addr   netip.Addr
-	index  uint32
-	usable bool
+	addr, broadcast netip.Addr
+	index           uint32
+	usable          bool
 }
 
 // list returns the addresses of both families. It asks for each by itself: of
@@ -166,7 +203,7 @@ func list(conn *rtnetlink.Conn) ([]address, error) {
 				continue
 			}
 			if addr, ok := netip.AddrFromSlice(ownEnd(m.Attributes)); ok {
-				all = append(all, address{addr: addr, index: m.Index, usable: isUsable(m.Attributes.Flags)})
+				all = append(all, address{addr, broadcastOf(m), m.Index, isUsable(m.Attributes.Flags)})
 			}
 		}
 	}
@@ -180,6 +217,23 @@ func ownEnd(a *rtnetlink.AddressAttributes) net.IP {
 		return a.Local
 	}
 	return a.Address
+}
+
+// broadcastOf is where packets to all of an address's network go: where the
+// address was given, or where it was not, the last of the network, to which the
+// kernel makes a broadcast route in any case (fib_add_ifaddr,
+// net/ipv4/fib_frontend.c).
+func broadcastOf(m *rtnetlink.AddressMessage) netip.Addr {
+	if given, ok := netip.AddrFromSlice(m.Attributes.Broadcast); ok {
+		return given
+	}
+	network, ok := netip.AddrFromSlice(m.Attributes.Address)
+	if !ok || !network.Is4() || network.IsLoopback() || m.PrefixLength >= 31 {
+		return netip.Addr{}
+	}
+	last := network.As4()
+	binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(last[:])|math.MaxUint32>>m.PrefixLength)
+	return netip.AddrFrom4(last)
 }
 
 // isUsable says whether duplicate address detection lets the address be bound

@@ -24,9 +24,10 @@ func TestMain(m *testing.M) {
 
 // answers is what the probe says in a namespace.
 type answers struct {
-	Loopback iface.Link
-	Others   []iface.Own
-	Routes   map[string]iface.Route
+	Loopback  iface.Link
+	Others    []iface.Own
+	Addresses []iface.Assigned
+	Routes    map[string]iface.Route
 }
 
 // ask changes the namespace with shell commands and then puts every question.
@@ -40,6 +41,9 @@ var ask = sandbox.Register("iface/ask", func(ctx context.Context, _ *sandbox.Ins
 		return a, err
 	}
 	if a.Others, err = iface.Others(); err != nil {
+		return a, err
+	}
+	if a.Addresses, err = iface.Addresses(); err != nil {
 		return a, err
 	}
 	a.Routes = map[string]iface.Route{}
@@ -146,6 +150,20 @@ func TestOthersHoldWhatCanBeBound(t *testing.T) {
 			}
 			NewWithT(t).Expect(seen).To(Equal(c.want))
 		})
+	}
+}
+
+func TestAddressesHoldWhatEveryInterfaceHas(t *testing.T) {
+	g := NewWithT(t)
+	a := in(t, "ip link set far down", "ip address add 127.9.9.9/32 dev far", "ip address add 10.8.8.8/24 brd 10.8.8.127 dev far").Addresses
+	g.Expect(a).To(ContainElements(
+		iface.Assigned{Addr: netip.MustParseAddr("127.0.0.1"), Interface: "lo"},
+		iface.Assigned{Addr: netip.MustParseAddr("127.9.9.9"), Interface: "far"},
+		iface.Assigned{Addr: netip.MustParseAddr("10.8.8.8"), Broadcast: netip.MustParseAddr("10.8.8.127"), Interface: "far"},
+		iface.Assigned{Addr: netip.MustParseAddr("10.9.9.9"), Broadcast: netip.MustParseAddr("10.9.9.255"), Interface: "eth0"},
+	))
+	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
+		g.Expect(a).To(ContainElement(iface.Assigned{Addr: netip.IPv6Loopback(), Interface: "lo"}))
 	}
 }
 

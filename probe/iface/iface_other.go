@@ -17,5 +17,8 @@ func Loopback() (Link, error) { return Link{}, errUnsupported }
 // Others returns the machine's addresses on other interfaces than lo.
 func Others() ([]Own, error) { return nil, errUnsupported }
 
+// Addresses returns every address of every interface.
+func Addresses() ([]Assigned, error) { return nil, errUnsupported }
+
 // RouteTo asks how a packet to the address would be sent.
 func RouteTo(netip.Addr) (Route, error) { return Route{}, errUnsupported }

@@ -18,6 +18,8 @@ func TestUnsupportedHere(t *testing.T) {
 	g.Expect(err).To(MatchError(errors.ErrUnsupported))
 	_, err = iface.Others()
 	g.Expect(err).To(MatchError(errors.ErrUnsupported))
+	_, err = iface.Addresses()
+	g.Expect(err).To(MatchError(errors.ErrUnsupported))
 	_, err = iface.RouteTo(netip.IPv6Loopback())
 	g.Expect(err).To(MatchError(errors.ErrUnsupported))
 }

@@ -14,11 +14,16 @@ type Scope string
 
 const (
 	// Loopback is the machine itself alone: an address within 127.0.0.0/8, ::1,
-	// or a socket bound to the device lo.
+	// or a socket bound to the device lo. An IPv6 multicast address of interface
+	// scope, which no packet leaves the machine for (RFC 4291 2.7), is one too.
 	Loopback Scope = "loopback"
 	// Interface is one address, or the device that the socket is bound to.
+	// Another address that lo has is no Loopback: Linux answers on every
+	// interface for all addresses of the machine.
 	Interface Scope = "interface"
-	// Every is every address of the machine: a wildcard address.
+	// Every is every address of the machine: a wildcard address; or a multicast
+	// address or 255.255.255.255, which is delivered whatever interface it comes
+	// in through.
 	Every Scope = "every"
 )
 
@@ -31,38 +36,49 @@ type Listener struct {
 	Port    uint16     `json:"port"`
 	Scope   Scope      `json:"scope"`
 	// Interface is the one that has the address or that the socket is bound to
-	// (SO_BINDTODEVICE), empty for a wildcard address.
+	// (SO_BINDTODEVICE), empty for a wildcard address, and for an address that no
+	// interface has (IP_FREEBIND in ip(7), a local route).
 	Interface string `json:"interface,omitempty"`
 	// IPv4Too says that a socket bound to :: takes IPv4 as well (IPV6_V6ONLY off,
 	// ipv6(7)).
 	IPv4Too bool `json:"ipv4_too,omitempty"`
-	// Backlog is the queue of connections to be accepted; nil for UDP.
+	// Backlog is the queue of connections to be accepted; nil for UDP, and where
+	// the kernel does not tell its limit.
 	Backlog *Backlog `json:"backlog,omitempty"`
 
 	// PID, Process, User, Unit and Container are those of the first of Owners;
 	// 0 and empty where nothing is known. Why not is in Unowned.
 	PID     int    `json:"pid"`
 	Process string `json:"process"` // its command name, at most 15 bytes
-	// User is the name of the socket's owner, or the number where it has none.
+	// User is the name of the user it runs as, or the number where that has none.
+	// Where no process is known it is who made the socket.
 	User string `json:"user"`
 	// UID is that user's number, -1 where the kernel does not tell.
 	UID int64 `json:"uid"`
-	// Unit is the systemd unit it runs in, such as "ssh.service".
+	// Unit is the systemd unit it runs in as systemctl(1) takes it, such as
+	// "ssh.service"; of a user's own services that unit, of a login the session's
+	// scope.
 	Unit string `json:"unit,omitempty"`
 	// Container names the container that it runs in, such as
 	// "docker 3f4e1a2b9c0d", from its cgroup; or, where the cgroup tells
 	// nothing, its PID namespace where that is another than the caller's, such as
 	// "pid namespace 4026532201".
 	Container string `json:"container,omitempty"`
-	// Owners are the processes that hold it, by PID.
+	// Owners are the processes that hold it, by PID. Service managers that keep
+	// a socket open for a service (systemd.socket(5)) stand behind the others.
 	Owners []Owner `json:"owners"`
-	// Unowned says why Owners is empty, as in "not allowed to look".
+	// Unowned says why Owners is empty: NotAllowed, or that no process is to be
+	// found.
 	Unowned string `json:"unowned,omitempty"`
 
 	// Cookie identifies the socket for as long as the machine runs
 	// (sock_diag(7)), 0 where unknown.
 	Cookie uint64 `json:"-"`
 }
+
+// NotAllowed is Listener.Unowned where there are processes that may not be
+// looked into (ptrace(2), access mode checking).
+const NotAllowed = "not allowed to look"
 
 // Backlog is the use of a listener's accept queue (listen(2)), in connections.
 type Backlog struct {
@@ -86,8 +102,8 @@ func (l Listener) AddrPort() netip.AddrPort { return netip.AddrPortFrom(l.Addres
 
 // List is what Read found, in the order of port, protocol and address.
 type List struct {
-	Listeners []Listener
+	Listeners []Listener `json:"listeners"`
 	// Unseen says what the kernel did not list, or not fully, a line each, and
-	// that processes could not be looked into.
-	Unseen []string
+	// that processes could not be looked into; each line says how to see more.
+	Unseen []string `json:"unseen"`
 }
