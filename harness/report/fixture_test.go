@@ -2,6 +2,7 @@ package report
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 // hostile is what an attacker who may name a host, a process or a rule would
@@ -115,8 +117,37 @@ func fixture(t testing.TB) *Report {
 	r.Benchmarks = append(r.Benchmarks, benchmark(t, "udp", 11_000))
 	r.Benchmarks[1].Taint = map[string]int{"steal": 1}
 	r.Benchmarks[1].CI95.Confidence = 0.891
+	r.Listeners = whoListens()
 	r.Summary = Summarize(r.Checks)
 	return r
+}
+
+// whoListens has a listener of every scope, with and without all that may be
+// known of one.
+func whoListens() []listeners.Listener {
+	const id = "3f4e1a2b9c0d"
+	workers := []listeners.Owner{
+		{PID: 812, Process: "nginx", UID: 33, Unit: "docker-" + id + ".scope", Container: "docker " + id},
+		{PID: 813, Process: "nginx", UID: 33, Unit: "docker-" + id + ".scope", Container: "docker " + id},
+		{PID: 1, Process: "systemd", UID: 0, Unit: "init.scope"},
+	}
+	return []listeners.Listener{
+		{
+			Protocol: "udp", Address: netip.MustParseAddr("fe80::7"), Port: 546, Scope: listeners.Interface, Interface: "eth0",
+			User: "root", Unowned: "not allowed to look", Owners: []listeners.Owner{},
+		},
+		{
+			Protocol: "tcp", Address: netip.IPv6Unspecified(), Port: 8080, Scope: listeners.Every, IPv4Too: true,
+			Backlog: &listeners.Backlog{Waiting: 3, Limit: 4096}, PID: 812, Process: "nginx", User: "www-data", UID: 33,
+			Unit: workers[0].Unit, Container: workers[0].Container, Owners: workers,
+		},
+		{
+			Protocol: "tcp", Address: netip.MustParseAddr("127.0.0.1"), Port: 62893, Scope: listeners.Loopback, Interface: "lo",
+			Backlog: &listeners.Backlog{Limit: 128}, PID: 4711, Process: hostile, User: hostile, UID: 1000,
+			Unit: hostile + ".service", Container: "machine " + hostile,
+			Owners: []listeners.Owner{{PID: 4711, Process: hostile, UID: 1000, Unit: hostile + ".service", Container: "machine " + hostile}},
+		},
+	}
 }
 
 // healthy is the report of a machine that nothing is wrong with.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/terminal"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 var (
@@ -54,6 +56,10 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"trimNS":     func(name string) string { return strings.TrimSuffix(name, "_ns") },
 	"ordinal":    func(i int) int { return i + 1 },
 	"markOffset": func(row int) int { return 12 + 15*row },
+	// An address of a report that was read may have any zone.
+	"harmless":    terminal.Harmless,
+	"scopeCounts": scopeCounts,
+	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
 }).Parse(pageHTML))
 
 // glyphs stand beside the word of a state, never instead of it.

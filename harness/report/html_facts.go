@@ -2,12 +2,14 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 // unknown stands for a fact that could not be read.
@@ -95,4 +97,23 @@ func rank(name string) float64 {
 		return 101
 	}
 	return p
+}
+
+// scopeCounts says how many listeners have each scope, such as "3 on every
+// interface, 1 on one interface, 12 on loopback".
+func scopeCounts(all []listeners.Listener) string {
+	n := map[listeners.Scope]int{}
+	for _, l := range all {
+		n[l.Scope]++
+	}
+	var parts []string
+	for _, s := range []struct {
+		scope listeners.Scope
+		where string
+	}{{listeners.Every, "every interface"}, {listeners.Interface, "one interface"}, {listeners.Loopback, "loopback"}} {
+		if n[s.scope] > 0 {
+			parts = append(parts, fmt.Sprintf("%d on %s", n[s.scope], s.where))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"html"
 	"math"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 func TestHTMLGolden(t *testing.T) {
@@ -178,6 +180,35 @@ func TestHTMLTellsWhatWasNotLookedAt(t *testing.T) {
 	}
 	if !strings.Contains(attention, `There may be a cause for <a href="#check-TCP-A">TCP-A</a>, <a href="#check-TCP-B">TCP-B</a></p>`) {
 		t.Errorf("it does not name its checks:\n%s", attention)
+	}
+}
+
+func TestHTMLShowsWhoListens(t *testing.T) {
+	if page := string(rendered(t, HTML(healthy(t)))); strings.Contains(page, `id="listeners"`) || strings.Contains(page, `href="#listeners"`) {
+		t.Error("a report without listeners has the section")
+	}
+	page := string(rendered(t, HTML(fixture(t))))
+	_, section, found := strings.Cut(page, `<section id="listeners"`)
+	section, after, closed := strings.Cut(section, "</section>")
+	if !found || !closed || !strings.Contains(after, `<section id="host"`) {
+		t.Fatal("there is no section of listeners before the host's")
+	}
+	for _, want := range []string{
+		"1 on every interface, 1 on one interface, 1 on loopback",
+		`<td>tcp</td><th scope="row">:: and IPv4</th><td class="n">8080</td><td>every interface</td><td class="name">nginx, systemd</td><td class="n">812, 2 more</td><td class="name">www-data</td>`,
+		`<div>docker-3f4e1a2b9c0d.scope</div><div>docker 3f4e1a2b9c0d</div></td><td class="n">3 of 4096</td>`,
+		`<th scope="row">fe80::7%eth0</th><td class="n">546</td><td>interface eth0</td><td class="name"><span class="meta">not allowed to look</span></td><td class="n"></td><td class="name">root</td>`,
+		`<td class="name">&lt;script&gt;alert(1)&lt;/script&gt;\x1b[31m`,
+	} {
+		if !strings.Contains(section, want) {
+			t.Errorf("the section lacks %s:\n%s", want, section)
+		}
+	}
+	// A report may come from anywhere, and an address in it have any zone.
+	r := healthy(t)
+	r.Listeners = []listeners.Listener{{Address: netip.IPv6LinkLocalAllNodes().WithZone("\x1b<b>")}}
+	if page := string(rendered(t, HTML(r))); !strings.Contains(page, `ff02::1%\x1b&lt;b&gt;`) {
+		t.Error("a zone is not written out")
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"io"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
 	"github.com/loopcheck/loopcheck/harness/terminal"
@@ -45,6 +47,9 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".checks[].unseen": true, ".checks[].remedies[].note": true,
 		".checks[].why": true, ".checks[].usual_causes": true, ".checks[].usual_remedies": true,
 		".benchmarks[].restarts[].taint": true,
+		".listeners[].interface":         true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
+		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
+		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
 	}
 	open := []string{
 		".host.sysctls", ".host.limits", ".checks[].measurements", ".benchmarks[].percentiles", ".benchmarks[].taint",
@@ -118,6 +123,8 @@ func TestSchemaRefusesWrongValues(t *testing.T) {
 		"time":      {`"started": "2026-03-14T15:09:26Z"`, `"started": "yesterday"`},
 		"version":   {`"schema_version": "1"`, `"schema_version": "2"`},
 		"number":    {`"mtu": 65536`, `"mtu": "65536"`},
+		"scope":     {`"scope": "every"`, `"scope": "all"`},
+		"port":      {`"port": 8080`, `"port": 65536`},
 		"null list": {`"labels": [`, `"labels": null, "was": [`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +162,7 @@ func TestReadGivesBackWhatJSONWrote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

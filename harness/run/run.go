@@ -24,6 +24,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
 const (
@@ -33,6 +34,9 @@ const (
 	gracePeriod = 5 * time.Second
 	// diagnoseTimeout bounds the search for the causes of one symptom.
 	diagnoseTimeout = 3 * time.Second
+	// listenersTimeout bounds the look at who listens. It takes milliseconds, and
+	// some hundred where there are a hundred thousand processes.
+	listenersTimeout = 2 * time.Second
 )
 
 // ErrPanicked says that a check panicked: loopcheck itself is at fault, so the
@@ -130,6 +134,7 @@ type recorder struct {
 
 func newRecorder(plan []check.Check, opts Options) *recorder {
 	head := report.New(opts.Tool, opts.Command, host.Read(), plan)
+	head.Listeners = whoListens()
 	for _, o := range opts.Observers {
 		o.Started(head, plan)
 	}
@@ -138,6 +143,18 @@ func newRecorder(plan []check.Check, opts Options) *recorder {
 		planned[c.ID] = true
 	}
 	return &recorder{opts: opts, plan: plan, report: head, planned: planned, done: map[string]bool{}}
+}
+
+// whoListens is who does before the checks themselves do. Where that cannot be
+// read the report goes without: the checks ask the stack and not its tables.
+func whoListens() []listeners.Listener {
+	ctx, cancel := context.WithTimeout(context.Background(), listenersTimeout)
+	defer cancel()
+	list, err := listeners.Read(ctx)
+	if err != nil {
+		return []listeners.Listener{}
+	}
+	return list.Listeners
 }
 
 // gate keeps a check from starting once the run was told to stop, and a
