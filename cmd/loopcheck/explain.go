@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopcheck/loopcheck/harness/audit"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
@@ -32,7 +33,7 @@ func newExplain(a *app) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var checks []check.Check
 			for _, arg := range args {
-				c, ok := check.Lookup(strings.ToUpper(arg))
+				c, ok := lookup(strings.ToUpper(arg))
 				if !ok {
 					return usagef("unknown check %q: see `loopcheck list` for every ID", arg)
 				}
@@ -51,6 +52,16 @@ func newExplain(a *app) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// lookup finds a check of the catalogue, or one of the audit's.
+func lookup(id string) (check.Check, bool) {
+	for _, c := range audit.Checks() {
+		if c.ID == id {
+			return c, true
+		}
+	}
+	return check.Lookup(id)
 }
 
 func explain(w io.Writer, c check.Check, width int) error {

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite what the tests compare with")
 func TestMain(m *testing.M) {
 	holdMain()
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){"loopcheck": main, "holder": holder})
+	testscript.Main(m, map[string]func(){"loopcheck": main, "holder": holder, "occupant": occupant})
 }
 
 func TestScripts(t *testing.T) {
@@ -37,8 +37,11 @@ func TestScripts(t *testing.T) {
 			"json":     oneDocument,
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "userns" {
+			switch name {
+			case "userns":
 				return exec.Command("unshare", "-rmn", "true").Run() == nil, nil
+			case "procns": // with a /proc and a root of cgroups of its own as well
+				return exec.Command("unshare", "-rnpfC", "--mount-proc", "true").Run() == nil, nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/portset"
@@ -134,7 +135,7 @@ func Record(list listeners.List, ephemeral portset.Set) *AllowList {
 		if passing(l, ephemeral) {
 			continue
 		}
-		r := Rule{Ports: portset.Ports(l.Port), Protocol: l.Protocol, Address: l.Address.String(), Process: l.Process, Unit: l.Unit}
+		r := Rule{Ports: portset.Ports(l.Port), Protocol: l.Protocol, Address: l.Address.String(), Process: writable(l.Process), Unit: writable(l.Unit)}
 		switch {
 		case l.Scope == listeners.Every && l.Address.IsUnspecified():
 			r.Address = Anywhere
@@ -151,6 +152,14 @@ func Record(list listeners.List, ephemeral portset.Set) *AllowList {
 		return compareRules(x, y)
 	})
 	return a
+}
+
+// writable leaves out a name that is no text, as a process may give itself one.
+func writable(name string) string {
+	if !utf8.ValidString(name) {
+		return ""
+	}
+	return name
 }
 
 func compareRules(x, y Rule) int {

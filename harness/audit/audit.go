@@ -23,6 +23,8 @@ import (
 // Suite is the audit's own.
 var Suite = check.Suite{Name: "audit", Title: "Audit: who listens, and who may"}
 
+func init() { report.Claim(Suite.Name, "Nothing speaks against what listens") }
+
 // Options says what to audit by.
 type Options struct {
 	// Allow is nil where there is no list.
@@ -47,15 +49,9 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 	a := &auditor{options: o, list: list, ephemeral: Ephemeral()}
 	outcome := &Outcome{List: list}
 	for _, c := range checks {
-		start := time.Now()
-		result := report.Of(c.Check)
-		result.State = check.Pass
-		if err := c.ask(ctx, a, &result); err != nil {
+		result, err := c.answer(ctx, a)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
-		}
-		result.Duration = time.Since(start)
-		if result.State == check.Fail || result.State == check.Warn {
-			result.Why, result.UsualCauses, result.UsualRemedies = c.Why, c.Causes, c.Remedies
 		}
 		outcome.Checks = append(outcome.Checks, result)
 	}
@@ -97,6 +93,21 @@ type auditor struct {
 type question struct {
 	check.Check
 	ask func(context.Context, *auditor, *report.Check) error
+}
+
+// answer is what the check came to.
+func (q question) answer(ctx context.Context, a *auditor) (report.Check, error) {
+	start := time.Now()
+	result := report.Of(q.Check)
+	result.State = check.Pass
+	if err := q.ask(ctx, a, &result); err != nil {
+		return result, err
+	}
+	result.Duration = time.Since(start)
+	if result.State == check.Fail || result.State == check.Warn {
+		result.Why, result.UsualCauses, result.UsualRemedies = q.Why, q.Causes, q.Remedies
+	}
+	return result, nil
 }
 
 // broken sets the state and its message, a line each.
