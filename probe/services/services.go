@@ -28,7 +28,11 @@ type Service struct {
 	// has none.
 	Authenticate string
 
-	ask asker
+	// peers are ports that the same processes listen on for other machines by
+	// their purpose, such as gossip; they are not the service that ought to be
+	// local.
+	peers map[string][]uint16
+	ask   asker
 }
 
 // Kind is the sort of service.
@@ -46,6 +50,8 @@ const (
 	Notebook     Kind = "notebook"
 	Printing     Kind = "printing"
 	Desktop      Kind = "remote desktop"
+	Backend      Kind = "application backend" // meant for a web server in front of it
+	Models       Kind = "model server"        // runs machine-learning models
 )
 
 // Match is why a listener is taken for a service.
