@@ -122,7 +122,7 @@ func local(ctx context.Context, a *auditor, c *report.Check) error {
 		}
 	}
 	if len(risky) > 0 {
-		broken(c, check.Warn, counted(services, "service")+" that ought to be local on every interface:", risky)
+		broken(c, check.Warn, "services that ought to be local, but are on every interface, "+counted(services, "listener")+":", risky)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func greet(ctx context.Context, a *auditor, c *report.Check) error {
 	}
 	evidence(c, "services asked", "%d", len(asked))
 	if len(open) > 0 {
-		broken(c, state, counted(len(open)/3, "service")+" that answers anybody:", open)
+		broken(c, state, "services that answer anybody, "+counted(len(open)/3, "listener")+":", open)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func missing(_ context.Context, a *auditor, c *report.Check) error {
 					best = max(best, r.allows(l))
 				}
 			}
-			where := fmt.Sprintf("%s:%d: %s %d on %s", a.options.Allow.Path, r.Line, r.Protocol, port, r.where())
+			where := fmt.Sprintf("  %s:%d: %s %d on %s", a.options.Allow.Path, r.Line, r.Protocol, port, r.where())
 			switch best {
 			case no:
 				gone = append(gone, where+wanted(r)+": "+a.instead(r, port))
