@@ -5,8 +5,11 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,9 +17,15 @@ import (
 	"github.com/creack/pty"
 )
 
-// onTerminal runs loopcheck with stderr on a pseudo-terminal of a width and
+// onTerminal runs two suites with stderr on a pseudo-terminal of a width and
 // returns what the terminal was sent.
 func onTerminal(t *testing.T, columns uint16, environment ...string) string {
+	t.Helper()
+	return drawnBy(t, loopcheck(t, "run", "--suite", "tcp,udp", "--out", ""), columns, environment...)
+}
+
+// drawnBy is what a command sends to its stderr where that is a pseudo-terminal.
+func drawnBy(t *testing.T, cmd *exec.Cmd, columns uint16, environment ...string) string {
 	t.Helper()
 	master, slave, err := pty.Open()
 	if err != nil {
@@ -26,7 +35,6 @@ func onTerminal(t *testing.T, columns uint16, environment ...string) string {
 	if err := pty.Setsize(slave, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := loopcheck(t, "run", "--suite", "tcp,udp", "--out", "")
 	cmd.Env = append(append(cmd.Env, "TERM=xterm"), environment...)
 	cmd.Stderr = slave
 	if err := cmd.Start(); err != nil {
@@ -92,5 +100,63 @@ func TestNothingMovesWhereNobodyWatches(t *testing.T) {
 	}
 	if drawn := onTerminal(t, 80, "NO_COLOR=1"); strings.Contains(drawn, "\x1b[3") || !strings.Contains(drawn, redraw) {
 		t.Errorf("NO_COLOR: drew %q", drawn)
+	}
+}
+
+// A scan fills a bar for each address and protocol, and takes it away again.
+func TestAScanFillsABar(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("ports are scanned on Linux")
+	}
+	drawn := drawnBy(t, loopcheck(t, "ports", "scan"), 60)
+	for _, want := range []string{"tcp 127.0.0.1 [", "udp 127.0.0.1 [", " %"} {
+		if !strings.Contains(drawn, want) {
+			t.Errorf("%q was not drawn: %q", want, drawn)
+		}
+	}
+	if rows := screen(drawn); len(rows) != 1 || rows[0] != "" {
+		t.Errorf("left behind: %q", rows)
+	}
+	if drawn := drawnBy(t, loopcheck(t, "ports", "scan"), 60, "CI=true"); drawn != "" {
+		t.Errorf("in CI: drew %q", drawn)
+	}
+}
+
+// Ctrl-C ends a scan at once, with nothing half-told on stdout.
+func TestASignalEndsAScan(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("ports are scanned on Linux")
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo-terminal is to be had here: %v", err)
+	}
+	defer master.Close()
+	// So many addresses take longer than the signal.
+	args := []string{"ports", "scan"}
+	for i := range 100 {
+		args = append(args, fmt.Sprintf("127.0.0.%d", i+1))
+	}
+	cmd := loopcheck(t, args...)
+	cmd.Env = append(cmd.Env, "TERM=xterm")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, slave
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	// What is drawn says that the scan is under way.
+	if _, err := master.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, master); err != nil && !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || out.Len() > 0 {
+		t.Errorf("exit code %d, printed %q", code, out.String())
 	}
 }
