@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,9 +85,27 @@ func scanTargets(args []string) ([]netip.Addr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is no address: write one of this machine's own, such as 127.0.0.1 or ::1", arg)
 		}
+		if err := scoped(addr); err != nil {
+			return nil, err
+		}
 		targets = append(targets, addr.Unmap())
 	}
 	return targets, nil
+}
+
+// scoped refuses an address that means nothing without an interface that is
+// there (RFC 4007 11).
+func scoped(addr netip.Addr) error {
+	if !addr.Is6() || !addr.IsLinkLocalUnicast() {
+		return nil
+	}
+	if addr.Zone() == "" {
+		return fmt.Errorf("%s is link-local: write its interface as well, such as %s%%eth0", addr, addr)
+	}
+	if _, err := net.InterfaceByName(addr.Zone()); err != nil {
+		return fmt.Errorf("%s: there is no interface %s: write one that `ip link` shows", addr, addr.Zone())
+	}
+	return nil
 }
 
 // scans are what the flags ask for, one an address and protocol.
