@@ -177,6 +177,9 @@ func (a *app) portsScan(o scanOptions, scans []portscan.Options) error {
 		if refused, ok := errors.AsType[*portscan.NotAllowedError](err); ok {
 			return usagef("--engine raw: %w: write --engine connect, or run as root", refused)
 		}
+		if full, ok := errors.AsType[*portscan.ConntrackError](err); ok {
+			return usagef("%w: ask fewer ports with --ports, or --protocol tcp alone", full)
+		}
 		if err != nil {
 			return stop.or(err)
 		}

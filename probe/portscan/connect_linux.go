@@ -44,27 +44,36 @@ type connector struct {
 	refused int
 }
 
-func openConnect(local, to netip.Addr, avoid func(uint16) bool) (asker, error) {
+func openConnect(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
 	a := &connectAsker{errors: newBatch(16, 0, errqueue.ControlBytes)}
 	a.to, a.toPort = sockaddr(to)
 	for range connectSockets {
-		c, err := newConnector(local, avoid)
+		c, err := newConnector(local, of)
 		switch {
-		case errors.Is(err, unix.EMFILE) && len(a.sockets) > 0:
+		case scarce(err) && len(a.sockets) > 0:
 			return a, nil
 		case err != nil:
 			a.close()
 			return nil, err
+		case of(c.port) == wanted && len(a.sockets) > 0:
+			_ = unix.Close(c.fd)
+			return a, nil
 		}
 		a.sockets = append(a.sockets, c)
 	}
 	return a, nil
 }
 
-func newConnector(local netip.Addr, avoid func(uint16) bool) (*connector, error) {
+// scarce tells the errors that say that there are no more descriptors, or ports
+// that the kernel chooses from. Fewer sockets do as well.
+func scarce(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.EADDRINUSE)
+}
+
+func newConnector(local netip.Addr, of func(uint16) dislike) (*connector, error) {
 	for range bindTries {
 		// The kernel chooses a port, and then the socket asks for that one.
-		fd, port, err := bindFree(unix.SOCK_STREAM, local, avoid)
+		fd, port, err := bindFree(unix.SOCK_STREAM, local, of)
 		if err != nil {
 			return nil, err
 		}

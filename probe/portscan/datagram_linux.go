@@ -34,8 +34,8 @@ type datagramAsker struct {
 	errors *batch
 }
 
-func openDatagram(local, to netip.Addr, avoid func(uint16) bool) (asker, error) {
-	fd, port, err := bindFree(unix.SOCK_DGRAM, local, avoid)
+func openDatagram(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
+	fd, port, err := bindFree(unix.SOCK_DGRAM, local, of)
 	if err != nil {
 		return nil, err
 	}

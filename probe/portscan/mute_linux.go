@@ -39,7 +39,7 @@ func (s *scanner) resolveMute(ctx context.Context) error {
 		return nil
 	}
 	silently := listener{record: func(uint16, Answer) {}, asked: func(int) {}}
-	a, err := s.open(func(port uint16) bool { return taken[port] })
+	a, err := s.open(func(uint16) dislike { return welcome })
 	if err != nil {
 		return err
 	}

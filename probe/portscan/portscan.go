@@ -86,6 +86,14 @@ func (e *NotAllowedError) Error() string {
 
 func (e *NotAllowedError) Unwrap() error { return e.Err }
 
+// ConntrackError says that the table of connections that netfilter tracks has no
+// room for a scan over UDP (net.netfilter.nf_conntrack_max).
+type ConntrackError struct{ Room, Needed int }
+
+func (e *ConntrackError) Error() string {
+	return fmt.Sprintf("the connection tracking table has room for %d entries, and the scan takes up to %d (net.netfilter.nf_conntrack_max)", e.Room, e.Needed)
+}
+
 // Result is what a scan found.
 type Result struct {
 	Protocol sock.Kind
@@ -154,7 +162,7 @@ func (r *Result) Having(state State) portset.Set {
 // the scan is of its thread's network namespace; several goroutines use them.
 //
 // The error is for what is no answer of a port: a *NotOwnError, a
-// *NotAllowedError, no descriptor or port left, the end of the context. It
+// *NotAllowedError, a *ConntrackError, no descriptor or port left, the end of the context. It
 // wraps errors.ErrUnsupported on systems other than Linux.
 func Scan(ctx context.Context, o Options) (*Result, error) {
 	if o.Ports.Len() == 0 {

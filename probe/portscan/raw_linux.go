@@ -51,10 +51,10 @@ type rawAsker struct {
 	errors *batch
 }
 
-func openRaw(local, to netip.Addr, avoid func(uint16) bool) (asker, error) {
+func openRaw(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
 	a := &rawAsker{raw: -1, ipv6: to.Is6(), seq: rand.Uint32()}
 	var err error
-	if a.holder, a.port, err = bindFree(unix.SOCK_STREAM, local, avoid); err != nil {
+	if a.holder, a.port, err = bindFree(unix.SOCK_STREAM, local, of); err != nil {
 		return nil, err
 	}
 	if err := a.openRawSocket(local, to); err != nil {

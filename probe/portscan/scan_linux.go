@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
 const (
@@ -61,6 +63,9 @@ func scan(ctx context.Context, o Options) (*Result, error) {
 	}
 	start := time.Now()
 	s := &scanner{options: o, result: &Result{Protocol: o.Protocol, Addr: o.Addr, Ports: o.Ports, answers: make([]Answer, 1<<16)}}
+	if err := conntrackRoom(o); err != nil {
+		return nil, err
+	}
 	if err := s.chooseEngine(); err != nil {
 		return nil, err
 	}
@@ -93,11 +98,31 @@ func ownAddress(o Options) error {
 	return nil
 }
 
+// conntrackRoom refuses a scan that would fill the table of connections which
+// netfilter tracks, so that others' were dropped. A UDP datagram keeps an entry
+// for half a minute; that of a SYN that is refused is gone with the RST. Without
+// rules that track, the table is empty.
+func conntrackRoom(o Options) error {
+	if o.Protocol != sock.UDP {
+		return nil
+	}
+	read := func(name string) int {
+		text, _ := sysctl.Read("net.netfilter." + name)
+		n, _ := strconv.Atoi(text)
+		return n
+	}
+	count, limit := read("nf_conntrack_count"), read("nf_conntrack_max")
+	if room := limit - count; count > 0 && limit > 0 && room < 2*o.Ports.Len() {
+		return &ConntrackError{Room: room, Needed: 2 * o.Ports.Len()}
+	}
+	return nil
+}
+
 // scanner is a scan under way.
 type scanner struct {
 	options Options
 	result  *Result
-	open    func(avoid func(uint16) bool) (asker, error)
+	open    func(of func(uint16) dislike) (asker, error)
 
 	// seen counts, by port, the rounds in which it answered as open and those in
 	// which it was silent.
@@ -120,16 +145,16 @@ func (s *scanner) chooseEngine() error {
 	}
 	if o.Protocol == sock.UDP {
 		s.result.Engine = Datagram
-		s.open = func(avoid func(uint16) bool) (asker, error) { return openDatagram(local, o.Addr, avoid) }
+		s.open = func(of func(uint16) dislike) (asker, error) { return openDatagram(local, o.Addr, of) }
 		return nil
 	}
-	s.open = func(avoid func(uint16) bool) (asker, error) { return openConnect(local, o.Addr, avoid) }
+	s.open = func(of func(uint16) dislike) (asker, error) { return openConnect(local, o.Addr, of) }
 	s.result.Engine = Connect
 	if o.Engine == Connect {
 		return nil
 	}
-	raw := func(avoid func(uint16) bool) (asker, error) { return openRaw(local, o.Addr, avoid) }
-	trial, err := raw(func(uint16) bool { return false })
+	raw := func(of func(uint16) dislike) (asker, error) { return openRaw(local, o.Addr, of) }
+	trial, err := raw(func(uint16) dislike { return welcome })
 	switch {
 	case err == nil:
 		trial.close()
@@ -207,7 +232,7 @@ func (s *scanner) judge(todo []uint16, asked func(uint16) bool, answers []Answer
 // round asks each port once, with askers of this round's own, which do not ask
 // the ports that they hold. The function returned says which were asked.
 func (s *scanner) round(ctx context.Context, ports []uint16, wait time.Duration, progress func(int), answers []Answer) (asked func(uint16) bool, err error) {
-	askers, err := s.openAskers(len(ports))
+	askers, err := s.openAskers(ports)
 	defer func() {
 		for _, a := range askers {
 			a.close()
@@ -238,15 +263,30 @@ func (s *scanner) round(ctx context.Context, ports []uint16, wait time.Duration,
 }
 
 // openAskers opens as many as the ports are worth. They get no port that an
-// earlier one had.
-func (s *scanner) openAskers(ports int) ([]asker, error) {
+// earlier one had, nor one that is to be asked, as far as there are others.
+func (s *scanner) openAskers(ports []uint16) ([]asker, error) {
 	const worthwhile = 2048 // below, a second asker takes longer to open than it saves
-	n := min(maxAskers, runtime.GOMAXPROCS(0), 1+ports/worthwhile)
+	n := min(maxAskers, runtime.GOMAXPROCS(0), 1+len(ports)/worthwhile)
+	todo := map[uint16]bool{}
+	if n == 1 {
+		for _, port := range ports {
+			todo[port] = true
+		}
+	}
+	of := func(port uint16) dislike {
+		switch {
+		case todo[port]:
+			return wanted
+		case s.used[port]:
+			return used
+		}
+		return welcome
+	}
 	var askers []asker
 	for range n {
-		a, err := s.open(func(port uint16) bool { return s.used[port] })
+		a, err := s.open(of)
 		if err != nil {
-			if len(askers) > 0 && errors.Is(err, syscall.EMFILE) {
+			if len(askers) > 0 && scarce(err) {
 				break
 			}
 			return askers, err

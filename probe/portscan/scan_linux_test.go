@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
 // Of every port of an address, just those that take its packets are open: by a
@@ -235,6 +237,55 @@ func TestWithoutPrivileges(t *testing.T) {
 		t.Errorf("raw without CAP_NET_RAW: %v", err)
 	}
 }
+
+// Where the kernel has few ports to choose from, fewer sockets do.
+func TestFewEphemeralPorts(t *testing.T) {
+	defer sandbox.Damage("sysctl -qw net.ipv4.ip_local_port_range='40000 40003'")()
+	s := world(t, []plant{{Kind: sock.TCP, At: "127.0.0.1:22", Backlog: 128}, {Kind: sock.UDP, At: "127.0.0.1:22", Echo: true}})
+	for _, e := range engines {
+		f := ask(t, s, question{Protocol: e.kind, Addr: "127.0.0.1", Engine: e.engine})
+		same(t, string(e.engine), f.Ranges, []string{"1-21 closed", "22 open", "23-65535 closed"})
+	}
+}
+
+// A scan over UDP must not fill the table of tracked connections.
+func TestConntrackHasRoom(t *testing.T) {
+	s := world(t, []plant{{Kind: sock.UDP, At: "127.0.0.1:22", Echo: true}},
+		"add table inet filter",
+		"add chain inet filter input { type filter hook input priority 0; }",
+		"add rule inet filter input ct state invalid counter",
+	)
+	limits, err := trackedConnections.Call(t.Context(), s, "", struct{}{})
+	if err != nil || limits[1] > 300_000 {
+		t.Skipf("the table is too large to be filled here: %v, %v", limits, err)
+	}
+	// Each scan keeps 65,535 entries for half a minute.
+	for range 5 {
+		f, err := scan.Call(t.Context(), s, "", question{Protocol: sock.UDP, Addr: "127.0.0.1"})
+		if err == nil {
+			same(t, "udp", f.Ranges, []string{"1-21 closed", "22 open", "23-65535 closed"})
+			continue
+		}
+		if !strings.Contains(err.Error(), "the connection tracking table has room for") {
+			t.Error(err)
+		}
+		return
+	}
+	t.Error("five scans were let fill the table")
+}
+
+var trackedConnections = sandbox.Register("portscan/tracked", func(context.Context, *sandbox.Inside, struct{}) (counts [2]int, err error) {
+	for i, name := range []string{"nf_conntrack_count", "nf_conntrack_max"} {
+		text, err := sysctl.Read("net.netfilter." + name)
+		if err != nil {
+			return counts, err
+		}
+		if counts[i], err = strconv.Atoi(text); err != nil {
+			return counts, err
+		}
+	}
+	return counts, nil
+})
 
 func TestOnlyTheMachinesOwnAddresses(t *testing.T) {
 	for _, addr := range []string{"0.0.0.0", "::", "224.0.0.1", "ff02::1", "198.51.100.7", "2001:db8:dead::1", "255.255.255.255"} {

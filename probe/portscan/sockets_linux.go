@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -79,37 +78,76 @@ func localAddr(to netip.Addr) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("choose a source address: the kernel's is of another family")
 }
 
-// bindFree opens a socket on a port of the address that was free and is not to
-// be avoided.
-func bindFree(kind int, addr netip.Addr, avoid func(uint16) bool) (fd int, port uint16, err error) {
-	var avoided []int
+// dislike is how unwelcome a port is as one to ask from.
+type dislike int
+
+const (
+	welcome dislike = iota
+	// used: an earlier asker had it, so that what answered it proves nothing new.
+	used
+	// wanted: it is still to be asked itself.
+	wanted
+)
+
+// bindFree opens a socket on the most welcome port of the address that it finds
+// free. While one is bound the kernel gives others.
+func bindFree(kind int, addr netip.Addr, of func(uint16) dislike) (fd int, port uint16, err error) {
+	type candidate struct {
+		fd   int
+		port uint16
+	}
+	var best candidate
+	var others []candidate
 	defer func() {
-		for _, fd := range avoided {
-			_ = unix.Close(fd)
+		for _, c := range others {
+			_ = unix.Close(c.fd)
 		}
 	}()
-	for range bindTries {
-		fd, err := unix.Socket(domainOf(addr), kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	for tries := range bindTries {
+		c := candidate{}
+		c.fd, c.port, err = bindAny(kind, addr)
 		if err != nil {
-			return -1, 0, fmt.Errorf("open a socket: %w", err)
+			if tries > 0 && scarce(err) {
+				return best.fd, best.port, nil
+			}
+			if tries > 0 {
+				others = append(others, best)
+			}
+			break
 		}
-		sa, _ := sockaddr(addr)
-		if err := unix.Bind(fd, sa); err != nil {
-			_ = unix.Close(fd)
-			return -1, 0, fmt.Errorf("bind a port of %s: %w", addr, err)
+		if tries > 0 && of(c.port) >= of(best.port) {
+			others = append(others, c)
+			continue
 		}
-		local, err := unix.Getsockname(fd)
-		if err != nil {
-			_ = unix.Close(fd)
-			return -1, 0, fmt.Errorf("read the port that was bound: %w", err)
+		if tries > 0 {
+			others = append(others, best)
 		}
-		if port := portOf(local); !avoid(port) {
-			return fd, port, nil
+		if best = c; of(best.port) == welcome {
+			return best.fd, best.port, nil
 		}
-		// While it is bound the kernel gives another.
-		avoided = append(avoided, fd)
 	}
-	return -1, 0, fmt.Errorf("bind a port of %s: %d ports were all used before: %w", addr, bindTries, syscall.EADDRINUSE)
+	if err != nil {
+		return -1, 0, err
+	}
+	return best.fd, best.port, nil
+}
+
+func bindAny(kind int, addr netip.Addr) (fd int, port uint16, err error) {
+	fd, err = unix.Socket(domainOf(addr), kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, 0, fmt.Errorf("open a socket: %w", err)
+	}
+	sa, _ := sockaddr(addr)
+	if err = unix.Bind(fd, sa); err != nil {
+		_ = unix.Close(fd)
+		return -1, 0, fmt.Errorf("bind a port of %s: %w", addr, err)
+	}
+	local, err := unix.Getsockname(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, 0, fmt.Errorf("read the port that was bound: %w", err)
+	}
+	return fd, portOf(local), nil
 }
 
 // message is struct mmsghdr (recvmmsg(2)).
