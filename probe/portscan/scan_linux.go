@@ -31,10 +31,10 @@ const (
 	// proof is how many times an open port answers from different ports.
 	proof = 2
 	// silences is how many rounds a dropped port says nothing in; lossySilences
-	// the same where packets get lost. Of 65,535 ports behind a loss of 5 % both
-	// ways, one in ten thousand such scans would call one dropped.
+	// the same where packets get lost: behind a loss of 5 % each way, one scan of
+	// 65,535 ports in two thousand would call one dropped.
 	silences      = 2
-	lossySilences = 6
+	lossySilences = 8
 )
 
 // asker asks ports from one of its own. The answers go to record, which
