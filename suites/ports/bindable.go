@@ -190,15 +190,23 @@ func evidenceOfHolders(ctx context.Context, kind sock.Kind, refused map[uint16]s
 	}
 	table := tableOf(ctx, kind, true)
 	var lines []string
+	var waiting []uint16
 	slices.Sort(used)
 	for _, port := range used {
-		name := "held by a socket that this kernel does not list, or that is gone by now"
-		if holders := table.Holders(binding(kind, port)); len(holders) > 0 {
-			name = holders[0].String()
+		holders := table.Holders(binding(kind, port))
+		switch {
+		case len(holders) == 0:
+			lines = append(lines, fmt.Sprintf("%d: held by a socket that this kernel does not list, or that is gone by now", port))
+		case holders[0].State == sock.TimeWait:
+			waiting = append(waiting, port)
+		default:
+			lines = append(lines, fmt.Sprintf("%d: %s", port, holders[0].String()))
 		}
-		lines = append(lines, fmt.Sprintf("%d: %s", port, name))
 	}
-	spec.Evidence(kind.String()+" ports in use", "%s", some(lines, "\n"))
+	if len(waiting) > 0 {
+		lines = append(lines, fmt.Sprintf("%v: connections in TIME_WAIT, which no process holds", portset.Ports(waiting...)))
+	}
+	spec.Evidence(kind.String()+" ports in use", "%s", strings.Join(lines, "\n"))
 }
 
 // complaints say which ports were refused with what, neighbours in one.
