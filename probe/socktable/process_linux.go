@@ -3,6 +3,7 @@ package socktable
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"unsafe"
@@ -275,7 +276,9 @@ func eachNumber(ctx context.Context, dir int, buffer []byte, visit func(n int, n
 // nextEntry takes the name of the first struct linux_dirent64 (getdents(2)).
 func nextEntry(entries []byte) (name, rest []byte) {
 	const nameOffset = int(unsafe.Offsetof(unix.Dirent{}.Name))
-	length := (*unix.Dirent)(unsafe.Pointer(unsafe.SliceData(entries))).Reclen
+	// unix.Dirent is as long as the longest entry, so that a short one at the end
+	// of the buffer is none.
+	length := binary.NativeEndian.Uint16(entries[unsafe.Offsetof(unix.Dirent{}.Reclen):])
 	name = entries[nameOffset:length]
 	if end := bytes.IndexByte(name, 0); end >= 0 {
 		name = name[:end]
