@@ -2,13 +2,13 @@ package diagnose
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/lab/surroundings"
 	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -133,14 +133,7 @@ func TestNetfilterRulesAreNamed(t *testing.T) {
 					t.Skip(err)
 				}
 			}
-			box, err := sandbox.Start(t.Context(), sandbox.Config{})
-			if errors.As(err, new(*sandbox.RefusedError)) {
-				t.Skip(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { box.Close() })
+			box := sandboxtest.Start(t, sandbox.Config{})
 			d, err := findInside.Call(t.Context(), box, "", order{c.setup, Symptom{Check: "TEST-001", Flows: c.flows}})
 			if err != nil {
 				t.Fatal(err)
@@ -169,14 +162,7 @@ func TestNetfilterRulesThatCannotBeTriedAreTold(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	s, err := sandbox.Start(t.Context(), sandbox.Config{})
-	if errors.As(err, new(*sandbox.RefusedError)) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := sandboxtest.Start(t, sandbox.Config{})
 	setup := append(chain("inet", "input", "accept", "tcp dport 1 drop"),
 		// The copy has no such interface.
 		"ip link add extra0 type veth peer name extra1",

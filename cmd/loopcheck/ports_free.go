@@ -100,7 +100,7 @@ func (o freeOptions) keep(options *freeport.Options) error {
 		return fmt.Errorf("--address %q is no address: write one of this machine's own, such as 127.0.0.1", o.address)
 	}
 	addr = addr.Unmap()
-	if route, err := iface.RouteTo(addr); !addr.IsUnspecified() && (err != nil || !route.Local) {
+	if own, _, err := iface.Owns(addr); !addr.IsUnspecified() && (err != nil || !own) {
 		return fmt.Errorf("--address %s is no address of this machine: write one of its own, such as 127.0.0.1", addr)
 	}
 	kinds, err := protocolKinds(o.protocols)

@@ -76,7 +76,7 @@ func scanTargets(args []string) ([]netip.Addr, error) {
 	for _, arg := range args {
 		if strings.EqualFold(arg, "localhost") {
 			targets = append(targets, sock.IPv4.Loopback(0).Addr())
-			if route, err := iface.RouteTo(netip.IPv6Loopback()); err == nil && route.Local {
+			if own, _, err := iface.Owns(netip.IPv6Loopback()); err == nil && own {
 				targets = append(targets, netip.IPv6Loopback())
 			}
 			continue

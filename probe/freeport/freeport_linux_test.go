@@ -10,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/freeport"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -41,9 +40,7 @@ type outcome struct {
 
 var find = sandbox.Register("freeport/find", func(ctx context.Context, _ *sandbox.Inside, q search) (outcome, error) {
 	if q.Unprivileged {
-		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var none [2]unix.CapUserData
-		if err := unix.Capset(&header, &none[0]); err != nil {
+		if err := sandboxtest.DropCapabilities(); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -171,20 +168,7 @@ var kept []*sock.Socket
 func world(t *testing.T, settings ...string) *sandbox.Sandbox {
 	t.Helper()
 	defer sandbox.Damage(settings...)()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{})
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		t.Skip(refused)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return s
-}
-
-func hasIPv6() bool {
-	_, err := os.Stat("/proc/net/if_inet6")
-	return err == nil
+	return sandboxtest.Start(t, sandbox.Config{})
 }
 
 func ask(t *testing.T, s *sandbox.Sandbox, q search) outcome {
@@ -198,7 +182,7 @@ func ask(t *testing.T, s *sandbox.Sandbox, q search) outcome {
 
 func TestWhoHasAPortIsNamed(t *testing.T) {
 	s := world(t, "sysctl -qw net.ipv4.ip_local_reserved_ports=5006-5007")
-	if _, err := occupy.Call(t.Context(), s, "", hasIPv6()); err != nil {
+	if _, err := occupy.Call(t.Context(), s, "", sandboxtest.HasIPv6()); err != nil {
 		t.Fatal(err)
 	}
 	for ports, want := range map[string]string{
@@ -211,7 +195,7 @@ func TestWhoHasAPortIsNamed(t *testing.T) {
 		"5006":      "5006 reserved by net.ipv4.ip_local_reserved_ports",
 		"5000,5006": "5000 held by sockets that listen | tcp 127.0.0.1:5000 LISTEN; 5006 reserved by net.ipv4.ip_local_reserved_ports",
 	} {
-		if ports == "5003" && !hasIPv6() {
+		if ports == "5003" && !sandboxtest.HasIPv6() {
 			continue
 		}
 		o := ask(t, s, search{Ports: ports, Count: 1})
@@ -220,7 +204,7 @@ func TestWhoHasAPortIsNamed(t *testing.T) {
 		}
 	}
 	// Of a range that has one that is free, that one is found.
-	if o := ask(t, s, search{Ports: "5000-5008", Count: 1}); !slices.Equal(o.Ports, []uint16{5008}) && hasIPv6() {
+	if o := ask(t, s, search{Ports: "5000-5008", Count: 1}); !slices.Equal(o.Ports, []uint16{5008}) && sandboxtest.HasIPv6() {
 		t.Errorf("got %+v, want 5008", o)
 	}
 	o := ask(t, s, search{Ports: "5005-5009", Count: 3})
@@ -255,7 +239,7 @@ func TestThePreferredPorts(t *testing.T) {
 
 func TestAKeptSocketHoldsThePortOfEveryAddress(t *testing.T) {
 	s := world(t)
-	if _, err := occupy.Call(t.Context(), s, "", hasIPv6()); err != nil {
+	if _, err := occupy.Call(t.Context(), s, "", sandboxtest.HasIPv6()); err != nil {
 		t.Fatal(err)
 	}
 	// 127.0.0.1:5001 could be bound over TCP, and 127.0.0.2:5000; but neither port
@@ -270,7 +254,7 @@ func TestAKeptSocketHoldsThePortOfEveryAddress(t *testing.T) {
 			t.Errorf("%s: %+v", hold, o)
 		}
 	}
-	if hasIPv6() {
+	if sandboxtest.HasIPv6() {
 		if o := ask(t, s, search{Ports: "7000", Hold: "::", Count: 1}); !slices.Equal(o.Ports, []uint16{7000}) {
 			t.Errorf("::: %+v", o)
 		}

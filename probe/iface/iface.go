@@ -3,8 +3,8 @@
 // over rtnetlink (rtnetlink(7)), so that the answer is that of the calling
 // thread's network namespace; sysfs would show the one it was mounted in.
 //
-// It is implemented on Linux. Elsewhere every function returns an error that
-// wraps errors.ErrUnsupported.
+// It is implemented on Linux. Elsewhere every function but Owns returns an error
+// that wraps errors.ErrUnsupported.
 package iface
 
 import (

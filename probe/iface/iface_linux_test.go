@@ -13,6 +13,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
@@ -59,23 +60,25 @@ var ask = sandbox.Register("iface/ask", func(ctx context.Context, _ *sandbox.Ins
 	return a, nil
 })
 
+// withEth0 is a sandbox that has an interface eth0 with addresses beside lo.
+func withEth0(t *testing.T, addresses ...string) *sandbox.Sandbox {
+	t.Helper()
+	var prefixes []netip.Prefix
+	for _, a := range addresses {
+		prefixes = append(prefixes, netip.MustParsePrefix(a))
+	}
+	return sandboxtest.Start(t, sandbox.Config{Links: []sandbox.Link{{
+		A: sandbox.End{Name: "eth0", Addresses: prefixes}, B: sandbox.End{Name: "far"},
+	}}})
+}
+
 // in asks in a namespace that has an interface eth0 with an address.
 func in(t *testing.T, commands ...string) answers {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil && len(commands) > 0 {
 		t.Skip("the namespace is changed with ip, which is not installed here")
 	}
-	s, err := sandbox.Start(t.Context(), sandbox.Config{Links: []sandbox.Link{{
-		A: sandbox.End{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.9.9/24")}},
-		B: sandbox.End{Name: "far"},
-	}}})
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		t.Skip(refused.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := withEth0(t, "10.9.9.9/24")
 	a, err := ask.Call(t.Context(), s, "", commands)
 	if err != nil && strings.Contains(err.Error(), "Unknown device type") {
 		t.Skipf("this kernel lacks the interface: %v", err)
@@ -176,4 +179,36 @@ func TestRouteTellsTheMachineFromOthers(t *testing.T) {
 	}))
 	g.Expect(in(t, "ip route del local 10.9.9.9 table local").Routes).To(
 		HaveKeyWithValue("10.9.9.9", iface.Route{Interface: "eth0"}))
+}
+
+var ownInside = sandbox.Register("iface/owns", func(_ context.Context, _ *sandbox.Inside, addresses []string) (map[string]bool, error) {
+	own := map[string]bool{}
+	for _, address := range addresses {
+		is, why, err := iface.Owns(netip.MustParseAddr(address))
+		if err != nil || is != (why == "") {
+			return nil, fmt.Errorf("%s: %v, %q, %w", address, is, why, err)
+		}
+		own[address] = is
+	}
+	return own, nil
+})
+
+func TestOwnAddresses(t *testing.T) {
+	g := NewWithT(t)
+	want := map[string]bool{
+		"127.0.0.1": true, "127.255.255.254": true, "10.9.9.9": true,
+		"10.9.9.10": false, "10.9.9.255": false, "127.255.255.255": false, "192.0.2.1": false,
+		"0.0.0.0": false, "::": false, "224.0.0.1": false, "255.255.255.255": false,
+		"fe80::9%eth0": true, "fe80::9%far": false, "fe80::10%eth0": false, "fe80::9%none": false,
+	}
+	if !sandboxtest.HasIPv6() {
+		want["fe80::9%eth0"] = false
+	}
+	var addresses []string
+	for address := range want {
+		addresses = append(addresses, address)
+	}
+	own, err := ownInside.Call(t.Context(), withEth0(t, "10.9.9.9/24", "fe80::9/64"), "", addresses)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(own).To(Equal(want))
 }

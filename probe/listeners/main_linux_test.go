@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -187,7 +187,7 @@ func openAll(openings []opening) (closeAll func(), err error) {
 // machine is a sandbox with an interface that others could reach it over.
 func machine(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{
+	s := sandboxtest.Start(t, sandbox.Config{
 		Zones: []string{"", "far"},
 		Links: []sandbox.Link{{
 			A: sandbox.End{Name: "eth0", Addresses: []netip.Prefix{
@@ -196,13 +196,6 @@ func machine(t *testing.T) *sandbox.Sandbox {
 			B: sandbox.End{Zone: "far", Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.9.10/24")}},
 		}},
 	})
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		t.Skip(refused.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
 	return s
 }
 

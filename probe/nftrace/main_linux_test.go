@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
@@ -238,14 +239,7 @@ func runNft(script string) error {
 // start starts a sandbox, or skips where this user is given none.
 func start(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{})
-	if refused, ok := err.(*sandbox.RefusedError); ok {
-		t.Skip(refused)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := sandboxtest.Start(t, sandbox.Config{})
 	return s
 }
 

@@ -10,8 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -227,7 +226,7 @@ func TestReaderEndsWithItsContext(t *testing.T) {
 }
 
 var withoutRights = sandbox.Register("nftrace/without-rights", func(context.Context, *sandbox.Inside, struct{}) ([2]string, error) {
-	if err := dropRights(); err != nil {
+	if err := sandboxtest.DropCapabilities(); err != nil {
 		return [2]string{}, err
 	}
 	_, openErr := Open()
@@ -240,12 +239,6 @@ var withoutRights = sandbox.Register("nftrace/without-rights", func(context.Cont
 	}
 	return said, nil
 })
-
-// dropRights takes the capabilities from the calling thread.
-func dropRights() error {
-	var none [2]unix.CapUserData
-	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0])
-}
 
 func TestNeedsRights(t *testing.T) {
 	said, err := withoutRights.Call(t.Context(), start(t), "", struct{}{})

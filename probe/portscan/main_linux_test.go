@@ -2,7 +2,6 @@ package portscan_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -11,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/portscan"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -50,9 +48,7 @@ type findings struct {
 
 var scan = sandbox.Register("portscan/scan", func(ctx context.Context, _ *sandbox.Inside, q question) (findings, error) {
 	if q.Unprivileged {
-		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var none [2]unix.CapUserData
-		if err := unix.Capset(&header, &none[0]); err != nil {
+		if err := sandboxtest.DropCapabilities(); err != nil {
 			return findings{}, err
 		}
 	}
@@ -156,14 +152,7 @@ func world(t *testing.T, plants []plant, rules ...string) *sandbox.Sandbox {
 		}
 	}
 	defer sandbox.Damage(commands...)()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{})
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		t.Skip(refused)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := sandboxtest.Start(t, sandbox.Config{})
 	if _, err := serve.Call(t.Context(), s, "", plants); err != nil {
 		t.Fatal(err)
 	}
@@ -184,11 +173,6 @@ var engines = []struct {
 	kind   sock.Kind
 	engine portscan.Engine
 }{{sock.TCP, portscan.Raw}, {sock.TCP, portscan.Connect}, {sock.UDP, portscan.Datagram}}
-
-func hasIPv6() bool {
-	_, err := os.Stat("/proc/net/if_inet6")
-	return err == nil
-}
 
 func same(t *testing.T, what string, got, want []string) {
 	t.Helper()

@@ -83,19 +83,11 @@ func scan(ctx context.Context, o Options) (*Result, error) {
 
 // ownAddress refuses to scan what is not the machine's own.
 func ownAddress(o Options) error {
-	if o.Addr.IsUnspecified() || o.Addr.IsMulticast() {
-		return &NotOwnError{o.Addr, "it is no address of one interface"}
+	own, why, err := iface.Owns(o.Addr)
+	if err == nil && !own {
+		err = &NotOwnError{o.Addr, why}
 	}
-	route, err := iface.RouteTo(o.Addr.WithZone(""))
-	switch {
-	case err != nil && (errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)):
-		return &NotOwnError{o.Addr, "no route leads there"}
-	case err != nil:
-		return err
-	case !route.Local:
-		return &NotOwnError{o.Addr, "the route to it is " + route.String()}
-	}
-	return nil
+	return err
 }
 
 // conntrackRoom refuses a scan that would fill the table of connections which

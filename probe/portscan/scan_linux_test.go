@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/portscan"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -36,7 +37,7 @@ func TestWhatListensIsOpenAndNothingElse(t *testing.T) {
 	tcp := []string{"1 open", "2-21 closed", "22 open", "23-39999 closed", "40000 open", "40001-65534 closed", "65535 open"}
 	udp := []string{"1-52 closed", "53 open", "54-513 closed", "514-515 open, answers nothing", "516-65535 closed"}
 	want := map[string]map[sock.Kind][]string{"127.0.0.1": {sock.TCP: tcp, sock.UDP: udp}}
-	if hasIPv6() {
+	if sandboxtest.HasIPv6() {
 		plants = append(plants,
 			plant{Kind: sock.TCP, At: "[::1]:80", Backlog: 128},
 			plant{Kind: sock.TCP, At: "[::]:8080", Backlog: 128},
@@ -104,7 +105,7 @@ func TestRejectsAreToldByTypeAndCode(t *testing.T) {
 			sock.UDP: append(v4[:len(v4):len(v4)], "2006-2100 closed"),
 		},
 	}
-	if hasIPv6() {
+	if sandboxtest.HasIPv6() {
 		want["::1"] = map[sock.Kind][]string{
 			sock.TCP: append(v6[:len(v6):len(v6)], "2003-2005 closed", "2006 rejected with icmpv6 port-unreachable (type 1, code 4)", "2007-2100 closed"),
 			sock.UDP: append(v6[:len(v6):len(v6)], "2003-2100 closed"),

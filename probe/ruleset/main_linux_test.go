@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -47,7 +48,7 @@ func sh(t *testing.T, s *sandbox.Sandbox, zone, command string) string {
 // has another index there.
 func start(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{
+	s := sandboxtest.Start(t, sandbox.Config{
 		// In the first zone an ordinary user may not read which tables of
 		// iptables-legacy there are.
 		Zones: []string{"first", "original", "copy"},
@@ -56,13 +57,6 @@ func start(t *testing.T) *sandbox.Sandbox {
 			{A: end("original", "eth0"), B: end("copy", "eth0")},
 		},
 	})
-	if refused, ok := err.(*sandbox.RefusedError); ok {
-		t.Skip(refused)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
 	return s
 }
 

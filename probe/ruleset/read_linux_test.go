@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -142,8 +141,7 @@ func TestReadIsOfOneMoment(t *testing.T) {
 }
 
 var readWithoutRights = sandbox.Register("ruleset/read-without-rights", func(ctx context.Context, _ *sandbox.Inside, _ struct{}) ([2]string, error) {
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+	if err := sandboxtest.DropCapabilities(); err != nil {
 		return [2]string{}, err
 	}
 	_, readErr := Read(ctx)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/loopcheck/loopcheck/probe/iface"
 )
 
 const (
@@ -49,7 +51,7 @@ func (s Service) Ask(ctx context.Context, to netip.AddrPort) (Greeting, error) {
 		return Greeting{}, fmt.Errorf("no harmless greeting of %s is known: %w", s.Name, errors.ErrUnsupported)
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	own, err := isOwn(to.Addr())
+	own, _, err := iface.Owns(to.Addr())
 	if err != nil {
 		return Greeting{}, fmt.Errorf("find out whether %s is an address of this machine: %w", to.Addr(), err)
 	}
@@ -59,27 +61,6 @@ func (s Service) Ask(ctx context.Context, to netip.AddrPort) (Greeting, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return s.ask(ctx, to)
-}
-
-// hasZone says whether the machine has the address on the interface that its
-// zone names. A route could tell of the address alone.
-func hasZone(addr netip.Addr) bool {
-	link, err := net.InterfaceByName(addr.Zone())
-	if err != nil {
-		return false
-	}
-	addresses, err := link.Addrs()
-	return err == nil && contains(addresses, addr.WithZone(""))
-}
-
-func contains(addresses []net.Addr, addr netip.Addr) bool {
-	for _, a := range addresses {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err == nil && prefix.Addr().Unmap() == addr {
-			return true
-		}
-	}
-	return false
 }
 
 // dialogue greets a service over a connection and judges its answer. An error

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/verdict"
@@ -92,27 +92,15 @@ func started(t *testing.T) *sandbox.Sandbox {
 	v4, v6 := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 24) }, func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 64) }
 	a := sandbox.End{Zone: inside, Name: "eth0", Addresses: []netip.Prefix{v4(insideV4)}}
 	b := sandbox.End{Zone: outside, Name: "uplink", Addresses: []netip.Prefix{v4(outsideV4)}}
-	if hasIPv6() {
+	if sandboxtest.HasIPv6() {
 		a.Addresses, b.Addresses = append(a.Addresses, v6(insideV6)), append(b.Addresses, v6(outsideV6))
 	}
-	s, err := sandbox.Start(t.Context(), sandbox.Config{Zones: []string{inside, outside}, Links: []sandbox.Link{{A: a, B: b}}})
-	if errors.As(err, new(*sandbox.RefusedError)) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s := sandboxtest.Start(t, sandbox.Config{Zones: []string{inside, outside}, Links: []sandbox.Link{{A: a, B: b}}})
 	return s
 }
 
-func hasIPv6() bool {
-	_, err := os.Stat("/proc/net/if_inet6")
-	return err == nil
-}
-
 func families() []sock.Family {
-	if hasIPv6() {
+	if sandboxtest.HasIPv6() {
 		return []sock.Family{sock.IPv4, sock.IPv6}
 	}
 	return []sock.Family{sock.IPv4}
@@ -163,13 +151,13 @@ var errnos = map[verdict.Kind]syscall.Errno{
 func rejecting(hook string) (rules []string, ports map[verdict.Kind]uint16) {
 	ports = map[verdict.Kind]uint16{}
 	for _, family := range []string{"ip", "ip6"} {
-		if family == "ip6" && !hasIPv6() {
+		if family == "ip6" && !sandboxtest.HasIPv6() {
 			continue
 		}
 		rules = append(rules, "add table "+family+" t", "add chain "+family+" t c { type filter hook "+hook+" priority 0; }")
 	}
 	for i, k := range verdict.ICMPKinds() {
-		if k.Family == sock.IPv6 && !hasIPv6() {
+		if k.Family == sock.IPv6 && !sandboxtest.HasIPv6() {
 			continue
 		}
 		family := map[sock.Family]string{sock.IPv4: "ip", sock.IPv6: "ip6"}[k.Family]
@@ -187,7 +175,7 @@ func TestEachICMPKindIsToldApart(t *testing.T) {
 		for _, p := range paths(k.Family) {
 			for _, protocol := range []sock.Kind{sock.TCP, sock.UDP} {
 				t.Run(fmt.Sprintf("%s/%s/%s", k.Kind, p.name, protocol), func(t *testing.T) {
-					if k.Family == sock.IPv6 && !hasIPv6() {
+					if k.Family == sock.IPv6 && !sandboxtest.HasIPv6() {
 						t.Skip("the kernel has no IPv6")
 					}
 					got := one(t, s, p.from, verdict.Packet{Protocol: protocol, To: netip.AddrPortFrom(p.to, ports[k.Kind])}, patience)
@@ -210,7 +198,7 @@ func TestARejectOnTheWayOutIsToldApart(t *testing.T) {
 	rules, ports := rejecting("output")
 	s := behind(t, rules...)
 	for _, k := range verdict.ICMPKinds() {
-		if k.Family == sock.IPv6 && !hasIPv6() {
+		if k.Family == sock.IPv6 && !sandboxtest.HasIPv6() {
 			continue
 		}
 		beyond := outsideV4

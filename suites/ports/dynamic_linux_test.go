@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
 	"github.com/loopcheck/loopcheck/probe/echo"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
@@ -58,14 +59,7 @@ var takeInTurn = sandbox.Register("ports/take-in-turn", func(ctx context.Context
 
 func inSandbox(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.Start(t.Context(), sandbox.Config{})
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		t.Skip(refused.Error())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := sandboxtest.Start(t, sandbox.Config{})
 	return s
 }
 
