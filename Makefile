@@ -14,7 +14,7 @@ BINARY   = bin/loopcheck
 SYSTEMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL = help
-.PHONY: run test bench lint vuln build dist sample soak clean help
+.PHONY: run test bench lint vuln build dist sample soak faultlab clean help
 
 run: build ## check this machine's loopback and write reports/latest/report.html
 	@$(BINARY) run
@@ -56,8 +56,12 @@ sample: build ## make the committed sample report anew, and the README's sample 
 	@cp reports/latest/report.json reports/latest/report.html reports/latest/report.junit.xml reports/sample/
 	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
 
-soak: build ## run loopcheck N times in each surroundings and compare the machine before and after
+soak: build ## run loopcheck N times in each surroundings and on each machine in order: no false alarm, nothing left
 	$(GO) run ./lab/soak -n $(N) -variant all -keep-going -- $(abspath $(BINARY)) run --json --out ''
+	$(GO) run ./lab/faultlab -faults=false -n $(N) $(BINARY)
+
+faultlab: build ## inject every fault, see what loopcheck finds, and make docs/detection.md anew
+	$(GO) run ./lab/faultlab -v -sample 12 -o docs/detection.md $(BINARY)
 
 clean: ## remove what was built; reports stay
 	rm -rf bin dist

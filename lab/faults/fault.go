@@ -46,6 +46,9 @@ type Fault struct {
 	// Ask are the suites and checks that can notice the fault; the suites of
 	// Flagged where there are none.
 	Ask []string
+	// RealRoot says that it takes real root, and not that of a user namespace, to
+	// inject the fault or to mend it: BPF programs, hard limits.
+	RealRoot bool
 	// Needs are programs without which it cannot be injected.
 	Needs []string
 }
@@ -77,7 +80,7 @@ type Hold struct {
 }
 
 // Cgroup is a BPF program that says no, attached to the control group of the
-// process that asks. It takes real root: BPF programs belong to the machine.
+// process that asks.
 type Cgroup struct {
 	Attach string // "bind4", "connect4", "sendmsg4" or "egress"
 }
@@ -87,19 +90,17 @@ type Process struct {
 	// Wrap is a command that starts the one that follows, such as
 	// "prlimit --nofile=64:64".
 	Wrap string
-	// Refuse are system calls that a seccomp filter answers with EPERM. With
-	// Family it refuses only socket(2) for that address family.
+	// Refuse are system calls that a seccomp filter answers with EPERM.
 	Refuse []string
-	Family int
+	// Family is an address family, "inet6" or "netlink", for which socket(2) is
+	// refused likewise.
+	Family string
 	// Hogs is how many busy processes run beside it.
 	Hogs int
 }
 
 // Any says whether something is done to the process.
-func (p Process) Any() bool { return p.Wrap != "" || len(p.Refuse) > 0 || p.Family != 0 }
-
-// Root says whether only real root can inject the fault.
-func (f Fault) Root() bool { return f.Machine.Cgroup != nil }
+func (p Process) Any() bool { return p.Wrap != "" || len(p.Refuse) > 0 || p.Family != "" }
 
 // Variant is a machine that is in order although it differs from a plain one:
 // nothing may be flagged.
@@ -137,7 +138,7 @@ const firewall = `nft -f - <<'END'
 table inet lab {
 	chain input { type filter hook input priority 0; tcp dport 5999 accept; }
 	chain output { type filter hook output priority 0; tcp dport 5999 accept; }
-	chain mark { type route hook output priority -150; tcp dport 5999 accept; }
+	chain tag { type route hook output priority -150; tcp dport 5999 accept; }
 }
 END`
 
@@ -149,9 +150,9 @@ table ip labnat {
 END`
 
 // rule is a fault that is one rule in the firewall's input chain, or where it
-// begins with "output" or "mark" in that one.
+// begins with "output" or "tag" in that one.
 func rule(text string) []string {
-	for _, chain := range []string{"output", "mark"} {
+	for _, chain := range []string{"output", "tag"} {
 		if rest, cut := strings.CutPrefix(text, chain+": "); cut {
 			return []string{"nft 'add rule inet lab " + chain + " " + rest + "'"}
 		}

@@ -1,12 +1,10 @@
 package faults
 
-import "syscall"
-
 const anotherUser = "setpriv --reuid=1000 --regid=1000 --clear-groups"
 
 var limits = family("limits of the process", []Fault{
 	{
-		Name: "open-files-64", Hurts: "a server has no descriptor for its 60th client", Unaskable: true,
+		Name: "open-files-64", Hurts: "a server has no descriptor for its 60th client", Unaskable: true, RealRoot: true,
 		Process: Process{Wrap: "prlimit --nofile=64:64"}, Flagged: one("TCP-029"), Causes: one("open-file-limit"), Ask: one("TCP-029"), Needs: one("prlimit"),
 	},
 	{
@@ -27,7 +25,7 @@ const filterStays = "a seccomp filter cannot be taken off a process (seccomp(2))
 
 var rights = family("capabilities and seccomp", []Fault{
 	{
-		Name: "no-raw-sockets", Hurts: "ping and health checks by ICMP are not permitted", Unaskable: true,
+		Name: "no-raw-sockets", Hurts: "ping and health checks by ICMP are not permitted", Unaskable: true, RealRoot: true,
 		Process: Process{Wrap: "setpriv --bounding-set=-net_raw --inh-caps=-net_raw"}, Flagged: one("PING-001"), Causes: one("ping-not-permitted|CAP_NET_RAW"), Ask: one("PING-001"), Needs: one("setpriv"),
 	},
 	{
@@ -44,11 +42,11 @@ var rights = family("capabilities and seccomp", []Fault{
 	},
 	{
 		Name: "seccomp-ipv6", Hurts: "no IPv6 socket can be made", NoRemedy: filterStays, Unaskable: true,
-		Process: Process{Family: syscall.AF_INET6}, Flagged: one("ADDR-004"), Causes: one("seccomp"), Ask: one("ADDR-004"),
+		Process: Process{Family: "inet6"}, Flagged: one("ADDR-004"), Causes: one("seccomp"), Ask: one("ADDR-004"),
 	},
 	{
 		Name: "seccomp-netlink", Hurts: "interfaces, addresses and sockets cannot be listed", NoRemedy: filterStays, Unaskable: true,
-		Process: Process{Family: syscall.AF_NETLINK}, Flagged: one("PORT-014"), Causes: one("seccomp"), Ask: one("PORT-014"),
+		Process: Process{Family: "netlink"}, Flagged: one("PORT-014"), Causes: one("seccomp"), Ask: one("PORT-014"),
 	},
 })
 
@@ -61,7 +59,7 @@ var cgroups = family("control group programs", []Fault{
 
 func cgroup(attach, hurts, flagged string) Fault {
 	return Fault{
-		Name: "cgroup-" + attach, Hurts: hurts,
+		Name: "cgroup-" + attach, Hurts: hurts, RealRoot: true,
 		Machine: Machine{Cgroup: &Cgroup{Attach: attach}}, Flagged: one(flagged), Causes: one("cgroup"), Ask: one(flagged),
 	}
 }

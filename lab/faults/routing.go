@@ -33,7 +33,7 @@ var routing = family("routing", []Fault{
 	},
 	{
 		Name: "rule-for-a-mark", Hurts: "what a firewall marked cannot reach localhost",
-		World:  []string{localMoved, firewall, "nft add rule inet lab mark meta l4proto tcp meta mark set 1"},
+		World:  []string{localMoved, firewall, "nft add rule inet lab tag meta l4proto tcp meta mark set 1"},
 		Damage: one("ip rule add pref 50 fwmark 1 prohibit"), Flagged: one("TCP-031"), Causes: one("fwmark|mark 0x1"), Ask: one("TCP-031"),
 	},
 	{

@@ -109,6 +109,10 @@ func (n interfaceNames) link(head []byte, attrs []attribute) (string, entry, boo
 			value += fmt.Sprintf(" mtu %d", a.number())
 		case unix.IFLA_QDISC:
 			value += " qdisc " + a.text()
+		case unix.IFLA_GSO_MAX_SEGS:
+			value += fmt.Sprintf(" gso_max_segs %d", a.number())
+		case unix.IFLA_GSO_MAX_SIZE:
+			value += fmt.Sprintf(" gso_max_size %d", a.number())
 		case unix.IFLA_TXQLEN:
 			value += fmt.Sprintf(" txqueuelen %d", a.number())
 		case unix.IFLA_MASTER:
