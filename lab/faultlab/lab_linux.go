@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/lab/faults"
+	"github.com/loopcheck/loopcheck/lab/report"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -157,7 +158,7 @@ func (l *lab) ask(ctx context.Context, f faults.Fault, everything bool) outcome 
 }
 
 func (o *outcome) judge(seen observation) {
-	r, err := decodeReport([]byte(seen.Output))
+	r, err := report.Decode(strings.NewReader(seen.Output))
 	if err != nil {
 		o.Why = []string{err.Error() + ": " + seen.Errors}
 		return
@@ -168,7 +169,7 @@ func (o *outcome) judge(seen observation) {
 		o.Why = append(o.Why, "not flagged by "+strings.Join(o.Fault.Flagged, ", "))
 	case !o.Named:
 		var named []string
-		for _, c := range r.causes() {
+		for _, c := range causesOf(r) {
 			named = append(named, c.ID)
 		}
 		o.Why = append(o.Why, "named instead: "+strings.Join(named, ", "))
@@ -178,10 +179,10 @@ func (o *outcome) judge(seen observation) {
 	}
 	o.Mended = len(seen.Remedies) > 0 && len(seen.Refused) == 0 && len(seen.Left) == 0
 	if o.Mended && (o.Process.Any() || o.Machine.Cgroup != nil) {
-		again, err := decodeReport([]byte(seen.Again))
+		again, err := report.Decode(strings.NewReader(seen.Again))
 		o.Mended = err == nil
 		for _, id := range o.Fault.Flagged {
-			o.Mended = o.Mended && !again.flagged(id, o.Unaskable)
+			o.Mended = o.Mended && !flagged(again, id, o.Unaskable)
 		}
 	}
 	if !o.Mended {
@@ -209,7 +210,7 @@ func (l *lab) check(ctx context.Context, v faults.Variant) clean {
 	if c.Err = err; err != nil {
 		return c
 	}
-	r, err := decodeReport([]byte(seen.Output))
+	r, err := report.Decode(strings.NewReader(seen.Output))
 	if err != nil {
 		c.Alarms = []string{err.Error() + ": " + seen.Errors}
 		return c

@@ -85,10 +85,10 @@ func pretender(t *testing.T, script string) *lab {
 	return &lab{binary: path, known: []knownCheck{{"UDP-001", "udp"}}, log: io.Discard}
 }
 
-// says is a report in which UDP-001 fails for a dropped datagram.
-func says(remedy string) string {
+// reporting prints a report in which UDP-001 fails for a dropped datagram.
+func reporting(remedy string) string {
 	return fmt.Sprintf(`cat <<'END'
-{"checks":[{"id":"UDP-001","suite":"udp","state":"fail","causes":[{"id":"rule","summary":"a rule","evidence":["meta l4proto udp drop"]}],
+{"summary":{"verdict":"fail"},"checks":[{"id":"UDP-001","suite":"udp","state":"fail","causes":[{"id":"rule","summary":"a rule","evidence":["meta l4proto udp drop"]}],
 "remedies":[{"command":%q,"cause":"rule"}]}]}
 END
 `, remedy)
@@ -136,7 +136,7 @@ func TestOnlyWhatBringsAllBackMends(t *testing.T) {
 		"it cannot be run":       {"no-such-command", false, "no-such-command"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := pretender(t, says(c.remedy)).ask(t.Context(), f, false)
+			o := pretender(t, reporting(c.remedy)).ask(t.Context(), f, false)
 			if o.Err != nil || !o.Noticed || !o.Named {
 				t.Fatalf("%+v", o)
 			}
@@ -150,8 +150,8 @@ func TestOnlyWhatBringsAllBackMends(t *testing.T) {
 // The command of a remedy is run where the process was damaged.
 func TestARemedyForTheProcess(t *testing.T) {
 	for remedy, mends := range map[string]bool{"ulimit -S -n 200": true, "echo nothing": false} {
-		script := `if [ "$(ulimit -n)" -ge 200 ]; then echo '{"checks":[{"id":"UDP-001","state":"pass"}]}'; exit; fi
-` + says(remedy)
+		script := `if [ "$(ulimit -n)" -ge 200 ]; then echo '{"summary":{"verdict":"pass"},"checks":[{"id":"UDP-001","state":"pass"}]}'; exit; fi
+` + reporting(remedy)
 		f := faults.Fault{Process: faults.Process{Wrap: "prlimit --nofile=100:"}, Flagged: []string{"UDP-001"}, Causes: []string{"udp drop"}}
 		if o := pretender(t, script).ask(t.Context(), f, false); o.Err != nil || o.Mended != mends {
 			t.Errorf("%s: %+v", remedy, o)
@@ -204,14 +204,16 @@ func TestThePageListsAll(t *testing.T) {
 	}
 }
 
-// One in six of what the page says was found, and all that takes real root.
+// One in six of what the page says was found, and all that takes real root; not
+// of what is left to chance.
 func TestWhatWasFoundIsStillFound(t *testing.T) {
 	rows := published(t, "Each fault")
 	l := thisLoopcheck(t)
 	var chosen []faults.Fault
 	good := 0
 	for _, f := range faults.All() {
-		if cells := rows[f.Name]; len(cells) == 5 && cells[1] == "yes" && cells[2] == "yes" && cells[3] == "yes" {
+		chance := strings.Contains(strings.Join(f.Damage, " "), "numgen random")
+		if cells := rows[f.Name]; !chance && len(cells) == 5 && cells[1] == "yes" && cells[2] == "yes" && cells[3] == "yes" {
 			if good++; good%6 == 1 {
 				chosen = append(chosen, f)
 				continue
@@ -236,14 +238,17 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 
 func TestSomeMachinesInOrder(t *testing.T) {
 	l := thisLoopcheck(t)
+	var chosen []faults.Variant
 	for _, v := range faults.Variants() {
-		switch v.Name {
-		case "plain", "docker", "tuned-server", "ordinary-user", "read-only-root":
-			if c := l.check(t.Context(), v); c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
-				t.Errorf("%s: %s", v.Name, c.verdict())
-			}
+		if v.Name == "docker" || v.Name == "tuned-server" || v.Name == "ordinary-user" || v.Name == "read-only-root" {
+			chosen = append(chosen, v)
 		}
 	}
+	each(t.Context(), len(chosen), 2, func(i int) {
+		if c := l.check(t.Context(), chosen[i]); c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
+			t.Errorf("%s: %s", c.Name, c.verdict())
+		}
+	})
 }
 
 // Whatever is under way, nothing is left when faultlab is killed.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/lab/faults"
 	"github.com/loopcheck/loopcheck/lab/leftovers"
+	"github.com/loopcheck/loopcheck/lab/report"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
@@ -118,11 +119,11 @@ func (t trial) run(ctx context.Context) (o observation, err error) {
 
 // mend runs what was printed, and looks at what it did.
 func (t trial) mend(ctx context.Context, before state, o *observation) error {
-	r, err := decodeReport([]byte(o.Output))
+	r, err := report.Decode(strings.NewReader(o.Output))
 	if err != nil {
 		return nil // there is nothing to run, and what was found says so
 	}
-	o.Remedies = r.remedies()
+	o.Remedies = remediesOf(r)
 	if len(o.Remedies) == 0 {
 		return nil
 	}

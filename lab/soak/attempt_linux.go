@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/lab/report"
 )
 
 // endGrace is how long the command may take to end after SIGINT before it is
@@ -185,7 +187,7 @@ func (a *attempt) outcome(err error, exit string) outcome {
 			o.err = err
 			break
 		}
-		o.report, o.err = decodeReport(io.LimitReader(a.stdout, maxReportBytes))
+		o.report, o.err = report.Decode(io.LimitReader(a.stdout, maxReportBytes))
 	}
 	return o
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/loopcheck/loopcheck/lab/report"
 )
 
 // maxMessages is how many different messages of one check in one state are
@@ -63,7 +65,7 @@ func row(b *strings.Builder, t *tally) {
 		left = fmt.Sprintf("%d things, see below", len(t.left))
 	}
 	fmt.Fprintf(b, "| %s | %d | %d | %s |", t.variant, t.runs, t.bad, strings.Join(exits, ", "))
-	for _, state := range states {
+	for _, state := range report.States {
 		fmt.Fprintf(b, " %d |", t.states[state])
 	}
 	if t.runs == 0 {

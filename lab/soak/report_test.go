@@ -1,45 +1,19 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/loopcheck/loopcheck/lab/report"
 )
 
-func TestDecodeReport(t *testing.T) {
-	const good = `{"schema_version":"1","interrupted":true,"summary":{"verdict":"fail"},
-		"checks":[{"id":"TCP-001","state":"fail","message":"no answer","causes":[{"text":"lo is down"}]}]}`
-	r, err := decodeReport(strings.NewReader(good + "\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !r.Interrupted || r.Summary.Verdict != "fail" || len(r.Checks) != 1 {
-		t.Fatalf("got %+v", r)
-	}
-	if c := r.Checks[0]; c.ID != "TCP-001" || c.State != "fail" || c.Message != "no answer" || len(c.Causes) != 1 {
-		t.Errorf("got %+v", c)
-	}
-	for text, want := range map[string]string{
-		"":            "it is empty",
-		"ping: pass":  "stdout holds no report",
-		"{}":          "summary.verdict is missing",
-		good + good:   "more than one",
-		good + "done": "more than one",
-		good[:40]:     "stdout holds no report",
-	} {
-		if _, err := decodeReport(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want %q", text, err, want)
-		}
-	}
-}
-
-func result(id, state, message string, causes ...string) checkResult {
-	c := checkResult{ID: id, State: state, Message: message}
+func result(id, state, message string, causes ...string) report.Check {
+	c := report.Check{ID: id, State: state, Message: message}
 	for _, cause := range causes {
-		c.Causes = append(c.Causes, json.RawMessage(cause))
+		c.Causes = append(c.Causes, report.Cause{ID: cause})
 	}
 	return c
 }
@@ -47,31 +21,31 @@ func result(id, state, message string, causes ...string) checkResult {
 func TestJudge(t *testing.T) {
 	pass := result("TCP-001", "pass", "")
 	fail := result("TCP-002", "fail", "no answer")
-	explained := result("TCP-002", "fail", "no answer", `{}`)
+	explained := result("TCP-002", "fail", "no answer", "lo-down")
 	tests := []struct {
 		name        string
 		outcome     outcome
 		expectFails bool
 		want        []string
 	}{
-		{name: "all passed", outcome: outcome{exit: "0", report: report{Checks: []checkResult{pass}}}},
+		{name: "all passed", outcome: outcome{exit: "0", report: report.Report{Checks: []report.Check{pass}}}},
 		{
 			name:    "warnings, skips and inconclusive checks are no fails",
-			outcome: outcome{exit: "0", report: report{Checks: []checkResult{result("A", "warn", "x"), result("B", "skip", "x"), result("C", "inconclusive", "x")}}},
+			outcome: outcome{exit: "0", report: report.Report{Checks: []report.Check{result("A", "warn", "x"), result("B", "skip", "x"), result("C", "inconclusive", "x")}}},
 		},
 		{
 			name:    "a fail",
-			outcome: outcome{exit: "1", report: report{Checks: []checkResult{pass, fail}}},
+			outcome: outcome{exit: "1", report: report.Report{Checks: []report.Check{pass, fail}}},
 			want:    []string{"TCP-002 failed: no answer"},
 		},
 		{
 			name:    "a fail that the exit code hides",
-			outcome: outcome{exit: "0", report: report{Checks: []checkResult{explained}}},
+			outcome: outcome{exit: "0", report: report.Report{Checks: []report.Check{explained}}},
 			want:    []string{"TCP-002 failed: no answer", "exit 0 with 1 failed checks, want 1"},
 		},
 		{
 			name:    "an exit code that nothing explains",
-			outcome: outcome{exit: "3", stderr: "loopcheck: out of luck", report: report{Checks: []checkResult{pass}}},
+			outcome: outcome{exit: "3", stderr: "loopcheck: out of luck", report: report.Report{Checks: []report.Check{pass}}},
 			want:    []string{"exit 3 with 0 failed checks, want 0; stderr ends: loopcheck: out of luck"},
 		},
 		{
@@ -82,18 +56,18 @@ func TestJudge(t *testing.T) {
 		{name: "no checks", outcome: outcome{exit: "0"}, want: []string{"the report holds no checks"}},
 		{
 			name:    "interrupted",
-			outcome: outcome{exit: "0", report: report{Interrupted: true, Checks: []checkResult{pass}}},
+			outcome: outcome{exit: "0", report: report.Report{Interrupted: true, Checks: []report.Check{pass}}},
 			want:    []string{"the report says it was interrupted"},
 		},
-		{name: "damaged: a fail with a cause", expectFails: true, outcome: outcome{exit: "1", report: report{Checks: []checkResult{explained}}}},
+		{name: "damaged: a fail with a cause", expectFails: true, outcome: outcome{exit: "1", report: report.Report{Checks: []report.Check{explained}}}},
 		{
 			name: "damaged: a fail without a cause", expectFails: true,
-			outcome: outcome{exit: "1", report: report{Checks: []checkResult{fail}}},
+			outcome: outcome{exit: "1", report: report.Report{Checks: []report.Check{fail}}},
 			want:    []string{"TCP-002 failed without a cause: no answer"},
 		},
 		{
 			name: "damaged: nothing noticed", expectFails: true,
-			outcome: outcome{exit: "0", report: report{Checks: []checkResult{pass}}},
+			outcome: outcome{exit: "0", report: report.Report{Checks: []report.Check{pass}}},
 			want:    []string{"no check failed although the stack is damaged"},
 		},
 	}
@@ -126,7 +100,7 @@ func TestMarkdown(t *testing.T) {
 	plain := newTally("plain")
 	for _, message := range []string{"port 1", "port 2", "port 2", "port 3", "port 4", "port 5"} {
 		o := outcome{exit: "1", duration: 2 * time.Second, rssBytes: 3 << 20}
-		o.report.Checks = []checkResult{
+		o.report.Checks = []report.Check{
 			result("TCP-001", "pass", ""),
 			result("UDP-001", "skip", "needs <root>"),
 			result("TCP-002", "fail", message),

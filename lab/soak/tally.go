@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/loopcheck/loopcheck/lab/report"
 )
 
 // outcome is what came of one start of the command.
@@ -14,7 +16,7 @@ type outcome struct {
 	exit     string
 	duration time.Duration
 	rssBytes int64
-	report   report
+	report   report.Report
 	err      error  // why there is no report
 	stderr   string // its last line, if any
 }
@@ -97,7 +99,7 @@ func median(durations []time.Duration) time.Duration {
 // sortedFindings orders the findings worst state first, then by check, then the
 // most frequent first.
 func (t *tally) sortedFindings() []finding {
-	rank := func(f finding) int { return slices.Index(states, f.state) }
+	rank := func(f finding) int { return slices.Index(report.States, f.state) }
 	return slices.SortedFunc(maps.Keys(t.findings), func(a, b finding) int {
 		return cmp.Or(
 			cmp.Compare(rank(a), rank(b)),

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/lab/report"
 )
 
 // playFacts makes the test binary print, as a report, what it finds itself
@@ -36,16 +38,16 @@ func factsMain(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	var r report
+	var r report.Report
 	r.Summary.Verdict = "warn"
 	for id, fact := range facts {
-		r.Checks = append(r.Checks, checkResult{ID: id, State: "warn", Message: fact})
+		r.Checks = append(r.Checks, report.Check{ID: id, State: "warn", Message: fact})
 	}
 	exit := exitGood
 	if !loUp {
 		exit = exitBad
 		r.Summary.Verdict = "fail"
-		r.Checks = append(r.Checks, checkResult{ID: "lo", State: "fail", Message: "lo is down", Causes: []json.RawMessage{[]byte(`{}`)}})
+		r.Checks = append(r.Checks, report.Check{ID: "lo", State: "fail", Message: "lo is down", Causes: []report.Cause{{ID: "lo-down"}}})
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 		fmt.Fprintln(os.Stderr, err)
