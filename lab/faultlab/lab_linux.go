@@ -108,9 +108,12 @@ func (l *lab) command(filter string) []string {
 	return command
 }
 
-// lacks names the first program that is not installed.
+// tools are the programs that most faults are injected and looked at with.
+var tools = []string{"sh", "ip", "nft", "tc", "sysctl"}
+
+// lacks names the first program that is not installed, of these and the tools.
 func lacks(programs []string) string {
-	for _, p := range programs {
+	for _, p := range slices.Concat(tools, programs) {
 		if _, err := exec.LookPath(p); err != nil {
 			return p + " is not installed"
 		}

@@ -77,6 +77,9 @@ func thisLoopcheck(t *testing.T) *lab {
 // pretender is a program that says it is loopcheck, and what it is told to.
 func pretender(t *testing.T, script string) *lab {
 	t.Helper()
+	if missing := lacks([]string{"prlimit"}); missing != "" {
+		t.Skip(missing)
+	}
 	sandboxtest.Start(t, sandbox.Config{})
 	path := filepath.Join(t.TempDir(), "loopcheck")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
@@ -253,6 +256,9 @@ func TestSomeMachinesInOrder(t *testing.T) {
 
 // Whatever is under way, nothing is left when faultlab is killed.
 func TestNothingSurvives(t *testing.T) {
+	if missing := lacks(nil); missing != "" {
+		t.Skip(missing)
+	}
 	sandboxtest.Start(t, sandbox.Config{})
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
