@@ -107,7 +107,7 @@ func makeCgroup(c faults.Cgroup) (group *os.File, remove func() error, err error
 		return nil, nil, err
 	}
 	// A process group of its own, so that Ctrl-C leaves it to its work.
-	janitor := exec.Command("sh", "-c", `read -r _; until rmdir "$0" 2>/dev/null; do [ -d "$0" ] || exit 0; echo 1 >"$0/cgroup.kill"; done`, path)
+	janitor := exec.Command("sh", "-c", `read -r _; until rmdir "$0" 2>/dev/null; do [ -d "$0" ] || exit 0; echo 1 >"$0/cgroup.kill"; sleep 0.05; done`, path)
 	janitor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := janitor.StdinPipe()
 	if err == nil {

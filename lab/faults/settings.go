@@ -49,11 +49,6 @@ var settings = family("settings", []Fault{
 		Damage:  []string{"sysctl -qw net.ipv4.tcp_syncookies=0", "sysctl -qw net.ipv4.tcp_max_syn_backlog=1"},
 		Flagged: one("CFG-001"), Causes: []string{"tcp_syncookies", "tcp_max_syn_backlog"},
 	},
-	{
-		Name: "sysctl-lo-ipv6-off-half", Hurts: "new interfaces get IPv6, and lo has none",
-		Damage:  []string{"sysctl -qw net.ipv6.conf.lo.disable_ipv6=1", "sysctl -qw net.ipv6.conf.default.disable_ipv6=0"},
-		Flagged: one("PING-018"), Causes: one(`conf\.lo\.disable_ipv6`),
-	},
 })
 
 // narrow is an ephemeral range of a hundred ports.
