@@ -59,7 +59,7 @@ const ownersChoice = "which process should end is its owner's choice"
 var ephemeral = family("ephemeral ports", []Fault{
 	{
 		Name: "ephemeral-tcp-held", Hurts: "connect and bind find no free port", World: one(narrow),
-		Machine: Machine{Hold: &Hold{Network: "tcp", From: 40000, To: 40099}}, Flagged: one("TCP-031"), Causes: one("ephemeral|ip_local_port_range"), NoRemedy: ownersChoice, Ask: one("TCP-031"),
+		Machine: Machine{Hold: &Hold{Network: "tcp", From: 40000, To: 40099}}, Flagged: one("TCP-031"), Causes: one("ephemeral|ip_local_port_range"), NoRemedy: ownersChoice, Ask: []string{"TCP-029", "TCP-031", "ports"},
 	},
 	{
 		Name: "ephemeral-udp-held", Hurts: "a client finds no port to send a datagram from", World: one(narrow),
