@@ -49,6 +49,10 @@ type Link struct {
 	MTUBytes int
 	// Qdisc names its queueing discipline, such as "noqueue" (tc(8)).
 	Qdisc string
+	// GSOMaxSegments and GSOMaxBytes bound what is handed to it as one packet
+	// and cut up later (generic segmentation offload); 0 where the kernel does
+	// not tell.
+	GSOMaxSegments, GSOMaxBytes uint32
 	// SentBytes counts what it has sent since it was made. Of the loopback
 	// interface that is also what it has received.
 	SentBytes uint64
@@ -66,6 +70,8 @@ type Assigned struct {
 	// Broadcast is what reaches every host of its IPv4 network (RFC 919), the
 	// zero Addr where there is none.
 	Broadcast netip.Addr
+	// Bits is the length of its prefix.
+	Bits      int
 	Interface string
 }
 

@@ -28,7 +28,9 @@ func Loopback() (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	return describe(m), nil
+	l := describe(m)
+	l.GSOMaxSegments, l.GSOMaxBytes, err = segmentation(loopbackIndex)
+	return l, err
 }
 
 // Others returns the machine's addresses on interfaces other than the loopback
@@ -102,7 +104,7 @@ func Addresses() ([]Assigned, error) {
 			names[a.index] = name
 		}
 		if name != "" {
-			all = append(all, Assigned{Addr: a.addr, Broadcast: a.broadcast, Interface: name})
+			all = append(all, Assigned{Addr: a.addr, Broadcast: a.broadcast, Bits: a.bits, Interface: name})
 		}
 	}
 	return all, nil
@@ -185,6 +187,7 @@ func isVRF(m *rtnetlink.LinkMessage) bool {
 type address struct {
 	addr, broadcast netip.Addr
 	index           uint32
+	bits            int
 	usable          bool
 }
 
@@ -203,7 +206,7 @@ func list(conn *rtnetlink.Conn) ([]address, error) {
 				continue
 			}
 			if addr, ok := netip.AddrFromSlice(ownEnd(m.Attributes)); ok {
-				all = append(all, address{addr, broadcastOf(m), m.Index, isUsable(m.Attributes.Flags)})
+				all = append(all, address{addr, broadcastOf(m), m.Index, int(m.PrefixLength), isUsable(m.Attributes.Flags)})
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func in(t *testing.T, commands ...string) answers {
 func TestLoopbackAsTheKernelMakesIt(t *testing.T) {
 	lo := in(t).Loopback
 	lo.SentBytes = 0
-	NewWithT(t).Expect(lo).To(Equal(iface.Link{Name: "lo", Up: true, State: iface.Unknown, MTUBytes: 65536, Qdisc: "noqueue"}))
+	NewWithT(t).Expect(lo).To(Equal(iface.Link{Name: "lo", Up: true, State: iface.Unknown, MTUBytes: 65536, Qdisc: "noqueue", GSOMaxSegments: 65535, GSOMaxBytes: 65536}))
 }
 
 func TestLoopbackShowsWhatWasChanged(t *testing.T) {
@@ -160,13 +160,13 @@ func TestAddressesHoldWhatEveryInterfaceHas(t *testing.T) {
 	g := NewWithT(t)
 	a := in(t, "ip link set far down", "ip address add 127.9.9.9/32 dev far", "ip address add 10.8.8.8/24 brd 10.8.8.127 dev far").Addresses
 	g.Expect(a).To(ContainElements(
-		iface.Assigned{Addr: netip.MustParseAddr("127.0.0.1"), Interface: "lo"},
-		iface.Assigned{Addr: netip.MustParseAddr("127.9.9.9"), Interface: "far"},
-		iface.Assigned{Addr: netip.MustParseAddr("10.8.8.8"), Broadcast: netip.MustParseAddr("10.8.8.127"), Interface: "far"},
-		iface.Assigned{Addr: netip.MustParseAddr("10.9.9.9"), Broadcast: netip.MustParseAddr("10.9.9.255"), Interface: "eth0"},
+		iface.Assigned{Addr: netip.MustParseAddr("127.0.0.1"), Bits: 8, Interface: "lo"},
+		iface.Assigned{Addr: netip.MustParseAddr("127.9.9.9"), Bits: 32, Interface: "far"},
+		iface.Assigned{Addr: netip.MustParseAddr("10.8.8.8"), Broadcast: netip.MustParseAddr("10.8.8.127"), Bits: 24, Interface: "far"},
+		iface.Assigned{Addr: netip.MustParseAddr("10.9.9.9"), Broadcast: netip.MustParseAddr("10.9.9.255"), Bits: 24, Interface: "eth0"},
 	))
 	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
-		g.Expect(a).To(ContainElement(iface.Assigned{Addr: netip.IPv6Loopback(), Interface: "lo"}))
+		g.Expect(a).To(ContainElement(iface.Assigned{Addr: netip.IPv6Loopback(), Bits: 128, Interface: "lo"}))
 	}
 }
 

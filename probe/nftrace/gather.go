@@ -89,8 +89,10 @@ type gathering struct {
 	Packet
 	// passed are the base chains of the half, out or in, that it is in.
 	passed map[string]bool
-	// own says that the traversal under way is of a chain that marks packets.
-	own bool
+	// table is that of the traversal under way, and own says that its chain
+	// marks packets.
+	table string
+	own   bool
 	// last is the packet as it came to the latest base chain.
 	last *Head
 	// ended says that nothing can come any more.
@@ -187,8 +189,10 @@ func (p *gathering) add(e Event) {
 			p.Head = e.Head
 		}
 	}
-	if e.Head != nil || len(p.Traversals) == 0 && !p.own {
-		p.own = marks(e)
+	// A way through a base chain stays in its table: where an event is of
+	// another and has no head, that was lost.
+	if table := e.Family + " " + e.Table; e.Head != nil || table != p.table {
+		p.table, p.own = table, marks(e)
 		if !p.own {
 			p.Traversals = append(p.Traversals, Traversal{Family: e.Family, Table: e.Table, Chain: e.Chain, Head: e.Head})
 		}

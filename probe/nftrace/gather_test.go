@@ -110,6 +110,16 @@ func TestGather(t *testing.T) {
 			[]shape{{[]uint32{1}, []string{"sub continue"}, ""}},
 		},
 		{
+			"the mark's head was lost",
+			[]Event{event(1, "out", 5, Accept, leaving(1)), headless(mark)},
+			[]shape{{[]uint32{1}, []string{"out accept"}, "ip t out: rule with handle 5: accept"}},
+		},
+		{
+			"a chain's head was lost",
+			[]Event{mark, event(1, "in", 5, Drop, nil)},
+			[]shape{{[]uint32{1}, []string{"in drop"}, "ip t in: rule with handle 5: drop"}},
+		},
+		{
 			"marked, and met nothing",
 			[]Event{mark},
 			[]shape{{[]uint32{1}, nil, ""}},
@@ -126,6 +136,11 @@ func TestGather(t *testing.T) {
 			}
 		})
 	}
+}
+
+func headless(e Event) Event {
+	e.Head = nil
+	return e
 }
 
 func TestPacketsShareNothing(t *testing.T) {

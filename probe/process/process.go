@@ -1,5 +1,5 @@
-// Package process answers what the calling thread may do: whose it is, and
-// which capabilities it has.
+// Package process answers what the calling thread may do: whose it is, which
+// capabilities and limits it has, and which system calls a filter refuses it.
 package process
 
 import (
@@ -16,8 +16,10 @@ type Status struct {
 	// Effective is what is asked for each operation; Bounding is what the
 	// thread and its children could ever have.
 	Effective, Bounding Capabilities
-	// Filtered says that a seccomp filter is in force (seccomp(2)).
+	// Filtered says that a seccomp filter is in force (seccomp(2)), and Filters
+	// how many: 0 where the kernel does not tell, before Linux 5.9.
 	Filtered bool
+	Filters  int
 }
 
 // Parse reads a status file. Lines that are missing or malformed leave their
@@ -43,9 +45,22 @@ func Parse(text string) Status {
 			s.Bounding = parseCapabilities(fields)
 		case "Seccomp":
 			s.Filtered = len(fields) > 0 && fields[0] == "2"
+		case "Seccomp_filters":
+			s.Filters = number(fields)
 		}
 	}
 	return s
+}
+
+func number(fields []string) int {
+	if len(fields) != 1 {
+		return 0
+	}
+	n, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // effective is the second of the real, effective, saved and file system IDs;
@@ -71,6 +86,9 @@ const (
 	NetBindService = 10
 	NetAdmin       = 12
 	NetRaw         = 13
+	LockMemory     = 14
+	SysAdmin       = 21
+	SysResource    = 24
 )
 
 // Has says whether a capability is in the set, by its number.

@@ -131,7 +131,14 @@ func acceptable(rule nfnl.Attributes) (nfnl.Attributes, error) {
 			return nil, err
 		}
 		data := e.Nested(expressionData)
-		unread := unreadAttributes(e.Text(expressionName), data)
+		name := e.Text(expressionName)
+		unread := unreadAttributes(name, data)
+		if name == "quota" && data.Uint32(quotaFlags)&^flagOver != 0 {
+			// That it is used up is told and not taken (nft_quota_do_init,
+			// net/netfilter/nft_quota.c).
+			data = data.WithUint32(quotaFlags, data.Uint32(quotaFlags)&flagOver)
+			unread = append(unread, quotaPad)
+		}
 		if len(unread) == 0 {
 			continue
 		}
@@ -156,6 +163,9 @@ func acceptable(rule nfnl.Attributes) (nfnl.Attributes, error) {
 }
 
 const (
+	quotaFlags    = 2
+	quotaPad      = 3
+	flagOver      = 1 // NFT_QUOTA_F_INV
 	dynsetTimeout = 6
 	exthdrTarget  = 1
 	exthdrOffset  = 3

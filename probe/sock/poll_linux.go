@@ -30,12 +30,7 @@ var eventNumbers = []struct {
 // Poll waits until one of the events, Failed or HungUp is there and returns
 // all that are (poll(2)). With no event asked for it waits for those two.
 func (s *Socket) Poll(ctx context.Context, events Event) (Event, error) {
-	fds := []unix.PollFd{{Fd: int32(s.fd)}}
-	for _, e := range eventNumbers {
-		if events&e.event != 0 {
-			fds[0].Events |= e.number
-		}
-	}
+	fds := []unix.PollFd{{Fd: int32(s.fd), Events: events.numbers()}}
 	awaited := cmp.Or(events, Failed|HungUp)
 	for {
 		if err := ctx.Err(); err != nil {

@@ -74,6 +74,23 @@ const (
 	Truncate Flag = 1 << iota
 	// Peek leaves what was received in the queue (MSG_PEEK, recv(2)).
 	Peek
+	// OutOfBand sends, or receives, urgent data (MSG_OOB; RFC 6093).
+	OutOfBand
+	// DontWait makes a call on a blocking socket not wait (MSG_DONTWAIT).
+	DontWait
+	// WaitAll makes a receive on a blocking socket wait until the buffer is
+	// full (MSG_WAITALL, recv(2)).
+	WaitAll
+	// More says that more will be sent at once (MSG_MORE, send(2)).
+	More
+	// WithoutCopy sends the caller's own memory (MSG_ZEROCOPY; see
+	// Documentation/networking/msg_zerocopy.rst).
+	WithoutCopy
+	// FastOpenData puts what is sent into the SYN (MSG_FASTOPEN; RFC 7413).
+	FastOpenData
+	// WithSignal lets a send to a closed stream raise SIGPIPE: without it
+	// every send asks for none (MSG_NOSIGNAL, send(2)).
+	WithSignal
 )
 
 // How is the half of a connection that Shutdown closes.

@@ -125,7 +125,7 @@ func (s *Socket) SendTo(ctx context.Context, p []byte, to netip.AddrPort, flags 
 
 func (s *Socket) send(ctx context.Context, p []byte, to unix.Sockaddr, flags Flag) (n int, err error) {
 	err = s.retry(ctx, Writable, func() (err error) {
-		n, err = unix.SendmsgN(s.fd, p, nil, to, flags.number()|unix.MSG_NOSIGNAL)
+		n, err = unix.SendmsgN(s.fd, p, nil, to, flags.sending())
 		return err
 	})
 	return n, err
@@ -214,15 +214,36 @@ func (s *Socket) PendingError() error {
 	return nil
 }
 
+var flagNumbers = []struct {
+	flag   Flag
+	number int
+}{
+	{Truncate, unix.MSG_TRUNC},
+	{Peek, unix.MSG_PEEK},
+	{OutOfBand, unix.MSG_OOB},
+	{DontWait, unix.MSG_DONTWAIT},
+	{WaitAll, unix.MSG_WAITALL},
+	{More, unix.MSG_MORE},
+	{WithoutCopy, unix.MSG_ZEROCOPY},
+	{FastOpenData, unix.MSG_FASTOPEN},
+}
+
 func (f Flag) number() int {
 	number := 0
-	if f&Truncate != 0 {
-		number |= unix.MSG_TRUNC
-	}
-	if f&Peek != 0 {
-		number |= unix.MSG_PEEK
+	for _, n := range flagNumbers {
+		if f&n.flag != 0 {
+			number |= n.number
+		}
 	}
 	return number
+}
+
+// sending is the number for a send.
+func (f Flag) sending() int {
+	if f&WithSignal != 0 {
+		return f.number()
+	}
+	return f.number() | unix.MSG_NOSIGNAL
 }
 
 func sockaddr(addr netip.AddrPort) unix.Sockaddr {

@@ -1,4 +1,5 @@
-// Package sysctl reads settings of the kernel as they stand.
+// Package sysctl reads settings of the kernel as they stand, and changes those of
+// sandboxes.
 package sysctl
 
 import (
@@ -18,4 +19,13 @@ func Read(name string) (string, error) {
 		return "", fmt.Errorf("read %s: %w", name, err)
 	}
 	return strings.TrimSpace(string(value)), nil
+}
+
+// Set gives a setting a value. It is for namespaces of one's own, in which
+// settings below net change nothing on the machine.
+func Set(name, value string) error {
+	if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0); err != nil {
+		return fmt.Errorf("set %s to %q: %w", name, value, err)
+	}
+	return nil
 }
