@@ -7,7 +7,9 @@ package diagnose
 
 import (
 	"context"
-	"net/netip"
+	"slices"
+
+	"github.com/loopcheck/loopcheck/probe/replay"
 )
 
 // Symptom is what is known of a check that failed, or that could not be asked.
@@ -17,7 +19,7 @@ type Symptom struct {
 	IPv6    bool   // it was asked at ::1, and so says nothing of 127.0.0.1
 	Message string // what the check saw, as it told it
 	// Sandboxed says that it was asked in a sandbox, out of reach of whatever
-	// is wrong with the machine's own stack.
+	// is wrong with the machine's own stack: only this process may be why.
 	Sandboxed bool
 	// Missing names what it was skipped for want of; empty where it failed.
 	Missing string
@@ -26,12 +28,7 @@ type Symptom struct {
 }
 
 // Flow is traffic between this machine and itself.
-type Flow struct {
-	Protocol string // "tcp", "udp" or "icmp", which is ICMPv6 to an IPv6 address
-	// To is where requests went. Port 0 stands for a port that the check took
-	// from the ephemeral range, and is 0 for ICMP.
-	To netip.AddrPort
-}
+type Flow = replay.Flow
 
 // Cause is something found on the machine that explains a symptom.
 type Cause struct {
@@ -76,29 +73,44 @@ type Diagnosis struct {
 // order in that respect.
 type finder func(context.Context, Symptom) Diagnosis
 
-// finders are asked in this order.
-var finders = []finder{loopbackInterface, pingPrivileges, openFiles, settings, netfilter}
+// ofProcess look at this process, whose rights and limits hold in a sandbox as
+// well, and ofMachine at the machine. They are asked in this order.
+var (
+	ofProcess = []finder{pingPrivileges, openFiles, limits, seccompFilter}
+	ofMachine = []finder{loopbackInterface, loopbackDevice, memory, settings, names, portsHeld, exposedServices, loopbackRouting, netfilter, conntrack}
+	// lastResort are looked at where the others found nothing: what they find
+	// can be the cause, and is in order on many machines.
+	lastResort = []finder{groupPrograms}
+)
 
 // Find looks up the causes that explain a symptom. It changes nothing on the
 // machine and sends nothing on it: what has to be tried is tried in a sandbox.
 // No findings mean that no cause was found, not that there is none.
 func Find(ctx context.Context, s Symptom) Diagnosis {
 	var d Diagnosis
+	finders := slices.Concat(ofProcess, ofMachine)
 	if s.Sandboxed {
-		return d
+		finders = ofProcess
 	}
+	d.search(ctx, s, finders)
+	if len(d.Findings) == 0 && !s.Sandboxed {
+		d.search(ctx, s, lastResort)
+	}
+	return d
+}
+
+func (d *Diagnosis) search(ctx context.Context, s Symptom, finders []finder) {
 	for _, find := range finders {
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		more := find(ctx, s)
 		d.Findings = append(d.Findings, more.Findings...)
 		d.Unseen = append(d.Unseen, more.Unseen...)
 		if endsSearch(more.Findings) {
-			break
+			return
 		}
 	}
-	return d
 }
 
 // endsSearch says whether a cause leaves nothing for others to be told by:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+
+	"github.com/loopcheck/loopcheck/probe/process"
 )
 
 // wantedFiles is what the remedy raises the limit to: more than any check
@@ -14,8 +16,10 @@ const wantedFiles = 4096
 // openFiles finds a limit of open files that was in the way: of this process
 // (RLIMIT_NOFILE, getrlimit(2)), or of the whole machine (fs.file-max,
 // proc_sys_fs(5)).
-func openFiles(_ context.Context, s Symptom) Diagnosis {
+func openFiles(ctx context.Context, s Symptom) Diagnosis {
 	switch {
+	case s.Check == inheritedFilesCheck:
+		return inheritedFiles(ctx)
 	case strings.Contains(s.Message, syscall.ENFILE.Error()):
 		return machineFiles()
 	case s.Missing == "open files", strings.Contains(s.Message, syscall.EMFILE.Error()):
@@ -24,25 +28,55 @@ func openFiles(_ context.Context, s Symptom) Diagnosis {
 	return Diagnosis{}
 }
 
+// What is asked of the limit that a service would be started with.
+const (
+	inheritedFilesCheck = "LIM-015"
+	usualFiles          = 1024
+)
+
+// readInherited is a variable so that tests can show processes that this one is
+// not.
+var readInherited = process.InheritedFiles
+
+// inheritedFiles finds a low limit of the shell or unit that started this
+// process, which has raised its own.
+func inheritedFiles(ctx context.Context) Diagnosis {
+	limit, err := readInherited(ctx)
+	if err != nil {
+		return Diagnosis{Unseen: []Unseen{{What: "the limit of open files", Why: err.Error()}}}
+	}
+	if limit.Soft >= usualFiles {
+		return Diagnosis{}
+	}
+	return found(fileLimitFinding(fileLimit{soft: limit.Soft, hard: limit.Hard},
+		fmt.Sprintf("RLIMIT_NOFILE as inherited: soft %d, hard %d", limit.Soft, limit.Hard)))
+}
+
 func processFiles() Diagnosis {
 	limit, err := readFileLimit()
 	if err != nil || limit.soft >= wantedFiles && limit.open < limit.soft/2 {
 		return Diagnosis{}
 	}
+	return found(fileLimitFinding(limit, fmt.Sprintf("RLIMIT_NOFILE: soft %d, hard %d; open now: %d", limit.soft, limit.hard, limit.open)))
+}
+
+func fileLimitFinding(limit fileLimit, evidence string) Finding {
 	const id = "open-file-limit"
 	remedy := Remedy{Command: fmt.Sprintf("ulimit -n %d", wantedFiles), Cause: id}
-	if limit.soft >= limit.hard {
+	switch {
+	case limit.soft >= limit.hard:
 		remedy.Note = "the hard limit is as low, so that it takes root; in a systemd unit it is LimitNOFILE="
+	case limit.hard < wantedFiles:
+		remedy.Command = fmt.Sprintf("ulimit -n %d", limit.hard)
 	}
-	return found(Finding{
+	return Finding{
 		Cause: Cause{
-			ID:      id,
-			Summary: fmt.Sprintf("A process may open %d files here.", limit.soft),
-			Evidence: []string{fmt.Sprintf("RLIMIT_NOFILE: soft %d, hard %d; open now: %d",
-				limit.soft, limit.hard, limit.open)},
+			ID:       id,
+			Summary:  fmt.Sprintf("A process may open %d files here.", limit.soft),
+			Evidence: []string{evidence},
 		},
 		Remedies: []Remedy{remedy},
-	})
+	}
 }
 
 func machineFiles() Diagnosis {

@@ -86,11 +86,25 @@ func loopbackInterface(_ context.Context, s Symptom) Diagnosis {
 				Summary:  fmt.Sprintf("The loopback interface %s does not have %v.", lo.name, needed.Addr()),
 				Evidence: []string{fmt.Sprintf("%s: addresses: %s", lo.name, lo.list())},
 			},
-			Remedies: []Remedy{{Command: fmt.Sprintf("ip address add %v dev %s", needed, lo.name), Cause: id}},
+			Remedies: []Remedy{{Command: lo.restore(needed), Cause: id}},
 		})
 	}
 	return Diagnosis{}
 }
+
+// restore is the command that gives lo an address of its own again.
+func (lo loopback) restore(needed netip.Prefix) string {
+	others := slices.ContainsFunc(lo.addresses, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	if needed.Addr().Is6() && !others {
+		return restoreIPv6
+	}
+	return fmt.Sprintf("ip address add %v dev %s", needed, lo.name)
+}
+
+// restoreIPv6 makes the kernel give lo its ::1 with the routes that belong to
+// it: an address that is added by hand brings a route of the main table. It
+// would take other IPv6 addresses of lo away.
+const restoreIPv6 = "sysctl -w net.ipv6.conf.lo.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=0"
 
 func found(findings ...Finding) Diagnosis { return Diagnosis{Findings: findings} }
 

@@ -25,7 +25,7 @@ func TestLoopbackCauses(t *testing.T) {
 		"no address": {lo: loopback{name: "lo", up: true}, cause: "lo-without-127.0.0.1", command: "ip address add 127.0.0.1/8 dev lo"},
 		"no IPv6 address": {
 			lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{address}}, ipv6: true,
-			cause: "lo-without-::1", command: "ip address add ::1/128 dev lo",
+			cause: "lo-without-::1", command: "sysctl -w net.ipv6.conf.lo.disable_ipv6=1 net.ipv6.conf.lo.disable_ipv6=0",
 		},
 		"IPv6 alone":      {lo: loopback{name: "lo", up: true, addresses: []netip.Prefix{netip.MustParsePrefix("::1/128")}}, ipv6: true},
 		"no interface":    {cause: "lo-missing"},

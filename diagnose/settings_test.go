@@ -46,27 +46,6 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// What is documented as the default, and what the table says of it, has to be
-// what the kernel that runs the test does.
-func TestDefaultsAreTheKernels(t *testing.T) {
-	values := freshSettings(t.Context())
-	if values == nil {
-		t.Skip("no private namespace is to be had here")
-	}
-	for _, known := range knownSettings {
-		value, tells := values[known.name]
-		if !tells && !known.inherited() {
-			t.Logf("this kernel has no %s", known.name)
-		}
-		if tells && value != known.usual {
-			t.Errorf("%s is %q in a fresh namespace, and said to be %q", known.name, value, known.usual)
-		}
-		if known.hurts(known.usual) {
-			t.Errorf("%s: the default is said to hurt", known.name)
-		}
-	}
-}
-
 func TestLinesThatSetASysctl(t *testing.T) {
 	text := "# net.ipv4.icmp_echo_ignore_all = 1\nnet.ipv4.icmp_echo_ignore_all = 1\n\n-net/ipv4/icmp_echo_ignore_all=0\nnet.ipv4.icmp_echo_ignore_all_too = 1\nnet.ipv4.icmp_echo_ignore_all\n"
 	var lines []int

@@ -15,6 +15,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/exposure"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sysctl"
@@ -86,7 +87,7 @@ type auditor struct {
 	list      listeners.List
 	ephemeral portset.Set
 	// exposed is what exposures found, once it was asked.
-	exposed *[]exposure
+	exposed *[]exposure.Service
 }
 
 // question is a check and what answers it.

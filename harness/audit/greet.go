@@ -28,7 +28,7 @@ func greet(ctx context.Context, a *auditor, c *report.Check) error {
 		return err
 	}
 	for _, e := range found {
-		reached[e.AddrPort()] = reached[e.AddrPort()] || len(e.reached) > 0
+		reached[e.AddrPort()] = reached[e.AddrPort()] || len(e.Reached) > 0
 	}
 	var open []string
 	state := check.Warn

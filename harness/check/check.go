@@ -83,6 +83,8 @@ type Check struct {
 	// OS is the one operating system whose behaviour is asked ("linux"), or
 	// empty where every system is expected to behave so.
 	OS string `json:"os,omitempty"`
+	// Kernels are those of Linux that are expected to behave so.
+	Kernels Kernels `json:"kernels,omitzero"`
 	// Slow marks a check that waits too long for the quick profile, mostly for
 	// timers of the kernel: it runs with --full only.
 	Slow bool `json:"slow,omitempty"`

@@ -28,6 +28,10 @@ var (
 		Name: "private namespaces",
 		How:  "allow them with `sysctl -w user.max_user_namespaces=10000`, `sysctl -w kernel.unprivileged_userns_clone=1` or `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or run as root",
 	}
+	Kernel = Need{
+		Name: "another kernel",
+		How:  "run it on a kernel of the versions that the check is about",
+	}
 	Linux = Need{
 		Name: "Linux",
 		How:  "run it on Linux: the behaviour asked for, or the way to see it, is Linux's own",
