@@ -76,6 +76,9 @@ func build(c check.Check) {
 			if c.OS != "" && c.OS != runtime.GOOS {
 				Skip(check.Linux, "this is "+runtime.GOOS)
 			}
+			if why := c.Kernels.Outside(kernelRelease()); why != "" {
+				Skip(check.Kernel, why)
+			}
 			useFailHandler()
 			if c.Benchmark {
 				gomega.Expect(jobs.quiet(ctx)).To(gomega.Succeed())

@@ -2,6 +2,7 @@ package damage
 
 import (
 	"fmt"
+	"syscall"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -9,7 +10,12 @@ import (
 	"github.com/loopcheck/loopcheck/probe/seccomp"
 )
 
-var syscallNumbers = map[string]uint32{"bind": unix.SYS_BIND, "connect": unix.SYS_CONNECT, "listen": unix.SYS_LISTEN}
+var syscallNumbers = map[string]uint32{
+	"bind": unix.SYS_BIND, "connect": unix.SYS_CONNECT, "listen": unix.SYS_LISTEN,
+	"socket": unix.SYS_SOCKET, "socketpair": unix.SYS_SOCKETPAIR,
+	"setsockopt": unix.SYS_SETSOCKOPT, "getsockopt": unix.SYS_GETSOCKOPT, "sendmsg": unix.SYS_SENDMSG,
+	"recvfrom": unix.SYS_RECVFROM, "recvmsg": unix.SYS_RECVMSG, "ioctl": unix.SYS_IOCTL, "sendfile": unix.SYS_SENDFILE,
+}
 
 // addressLength is the argument of bind(2) and connect(2) that holds it,
 // counted from 0.
@@ -21,21 +27,31 @@ func spoil(calls []Syscall) error {
 		return nil
 	}
 	var filter []bpf.Instruction
-	// unless goes on with the next instruction or leaves out that many.
-	unless := func(value uint32, leaveOut uint8) bpf.Instruction {
-		return bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: leaveOut}
-	}
 	for _, c := range calls {
 		number, known := syscallNumbers[c.Name]
 		if !known {
 			return fmt.Errorf("no system call %q can be damaged", c.Name)
 		}
-		if c.Length == 0 {
-			filter = append(filter, seccomp.LoadNumber(), unless(number, 1), seccomp.Refuse(c.Errno))
-			continue
+		arguments := c.Arguments
+		if c.Length != 0 {
+			arguments = map[int]uint32{addressLength: c.Length}
 		}
-		filter = append(filter, seccomp.LoadNumber(), unless(number, 3),
-			seccomp.LoadArgument(addressLength), unless(c.Length, 1), seccomp.Refuse(c.Errno))
+		filter = append(filter, answer(number, arguments, c.Errno)...)
 	}
 	return seccomp.Install(append(filter, seccomp.Allow())...)
+}
+
+// answer is the part of a filter that answers one kind of call and lets every
+// other go on to the next part.
+func answer(number uint32, arguments map[int]uint32, errno syscall.Errno) []bpf.Instruction {
+	left := 2*len(arguments) + 1 // instructions that are left out where one does not match
+	unless := func(value uint32) bpf.Instruction {
+		return bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: uint8(left)}
+	}
+	part := []bpf.Instruction{seccomp.LoadNumber(), unless(number)}
+	for i, value := range arguments {
+		left -= 2
+		part = append(part, seccomp.LoadArgument(uint32(i)), unless(value))
+	}
+	return append(part, seccomp.Refuse(errno))
 }
