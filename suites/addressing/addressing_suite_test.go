@@ -19,6 +19,8 @@ var _ = flowtest.Expect(func(id string) []check.Flow {
 		return append(both, flowtest.To("udp", "127.0.0.1:0"), flowtest.To("udp", "[::1]:0"))
 	case "ADDR-004":
 		return both
+	case "ADDR-012":
+		return []check.Flow{flowtest.To("tcp", "127.0.0.1:0"), flowtest.To("tcp", "127.1.1.1:0")}
 	case "ADDR-014":
 		return append(toOther("tcp"), toOther("udp")[1])
 	case "ADDR-015":

@@ -71,6 +71,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 				"ADDR-001": "::1 cannot be bound",
 				"ADDR-004": "::1 cannot be bound",
 				"ADDR-011": "lo is not as the kernel makes it: it is down",
+				"ADDR-012": "cannot assign requested address",
 				"ADDR-014": "datagrams from 10.9.9.9 to itself",
 				"ADDR-015": "cannot assign requested address",
 			},

@@ -1,6 +1,6 @@
 // Package names holds the checks of the names that a machine has for itself.
-// Nothing is ever asked of a DNS server: that one would have been is what the
-// checks find out.
+// Nothing is ever asked of a DNS server outside of the machine: that one would
+// have been is what the checks find out.
 package names
 
 import (

@@ -4,6 +4,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
@@ -11,6 +12,20 @@ func TestEveryCheckPassesInAnUndamagedNamespace(t *testing.T) { damage.EveryChec
 
 func TestEveryCheckPassesWithoutIPv6(t *testing.T) {
 	damage.EveryCheckPasses(t, []string{"sysctl -e -w net.ipv6.conf.lo.disable_ipv6=1"})
+}
+
+// network gives the namespace an address besides those of lo.
+var network = []string{
+	"ip link add lab0 type veth peer name lab1", "ip link set lab1 up", "ip link set lab0 up",
+	"ip address add 192.0.2.1/24 dev lab0",
+}
+
+// Nobody else reaches a service of a machine that has no network.
+func TestServicesOfALonelyMachineAreNotAsked(t *testing.T) {
+	outcome := damage.Outcomes(t, nil, "PORT-016")["PORT-016"]
+	if outcome.State != check.Pass {
+		t.Errorf("%s: %s", outcome.State, outcome.Message)
+	}
 }
 
 // Settings that somebody has chosen are no faults.
@@ -141,6 +156,11 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "PORT-014",
 			Want:   map[string]string{"PORT-014": "62893: dropped"},
 			IPv6:   true,
+		},
+		"a Redis for everybody": {
+			Setup:  network,
+			Filter: "PORT-016",
+			Want:   map[string]string{"PORT-016": "Redis (by its port), tcp 0.0.0.0:6379, every interface, "},
 		},
 		"no address in the sandbox": {
 			Sandboxes: []string{"ip address flush dev lo"},

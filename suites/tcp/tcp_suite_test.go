@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -11,8 +12,18 @@ import (
 func TestTCP(t *testing.T) { spec.RunUnderGoTest(t, "tcp") }
 
 var _ = flowtest.Expect(func(id string) []check.Flow {
-	if id == "TCP-072" {
-		return nil // it sends in a sandbox
+	if inSandbox(id) {
+		return nil
+	}
+	switch id {
+	case "TCP-039", "TCP-044", "TCP-074", "TCP-075", "TCP-077", "TCP-078", "TCP-080", "TCP-081":
+		return nil // they connect to nobody
 	}
 	return []check.Flow{flowtest.To("tcp", "127.0.0.1:0")}
 })
+
+// inSandbox says whether the check sends nothing on the host.
+func inSandbox(id string) bool {
+	c, _ := check.Lookup(id)
+	return slices.Contains(c.Needs, check.Sandbox)
+}

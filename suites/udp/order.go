@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -42,7 +43,7 @@ var _ = suite.It("delivers 2,000 datagrams in order, none lost or doubled", chec
 }, func(ctx SpecContext) {
 	load := spec.StartLoad()
 	deadline := spec.Within(ctx, transferPatience)
-	sender, receiver := pair(sock.IPv4)
+	sender, receiver, to := halfPair(sock.IPv4)
 	room, err := receiver.ReceiveBuffer()
 	Expect(err).NotTo(HaveOccurred())
 	seed := uint64(GinkgoRandomSeed())
@@ -50,7 +51,7 @@ var _ = suite.It("delivers 2,000 datagrams in order, none lost or doubled", chec
 
 	before := spec.Snapshot()
 	start := time.Now()
-	t := transfer{sender: sender, receiver: receiver, window: room / 4, lengths: lengths(seed, datagrams), seed: seed}
+	t := transfer{sender: sender, receiver: receiver, to: to, window: room / 4, lengths: lengths(seed, datagrams), seed: seed}
 	arrived, err := t.run(deadline)
 	spec.Measure("datagrams_arrived", float64(arrived))
 	spec.Measure("transfer_ns", float64(time.Since(start)))
@@ -67,10 +68,13 @@ var _ = suite.It("delivers 2,000 datagrams in order, none lost or doubled", chec
 	Expect(err).NotTo(HaveOccurred(), "%d of %d datagrams arrived as they should", arrived, datagrams)
 })
 
-// transfer is a run of datagrams from one socket to another, each connected to
-// the other.
+// transfer is a run of datagrams from one socket to another.
 type transfer struct {
-	sender, receiver *sock.Socket
+	sender *sock.Socket
+	// receiver is connected to the sender, which names the receiver with each
+	// datagram, as servers do.
+	receiver *sock.Socket
+	to       netip.AddrPort
 	// window bounds what is under way, in bytes as the kernel accounts for
 	// them. One datagram may always be.
 	window  int
@@ -85,7 +89,7 @@ func (t transfer) run(ctx context.Context) (arrived int, err error) {
 	underWay := 0
 	for sent := 0; arrived < len(t.lengths); {
 		for sent < len(t.lengths) && (sent == arrived || underWay+cost(t.lengths[sent]) <= t.window) {
-			if _, err := t.sender.Send(ctx, contents(t.seed, sent, t.lengths[sent]), 0); err != nil {
+			if _, err := t.sender.SendTo(ctx, contents(t.seed, sent, t.lengths[sent]), t.to, 0); err != nil {
 				return arrived, fmt.Errorf("datagram %d: %w", sent, err)
 			}
 			underWay += cost(t.lengths[sent])
@@ -115,7 +119,7 @@ func (t transfer) receive(ctx context.Context, buf []byte) (int, error) {
 func (t transfer) nothingFollows(ctx context.Context, buf []byte) error {
 	last := len(t.lengths)
 	end := contents(t.seed, last, endLength)
-	if _, err := t.sender.Send(ctx, end, 0); err != nil {
+	if _, err := t.sender.SendTo(ctx, end, t.to, 0); err != nil {
 		return fmt.Errorf("the datagram after the last: %w", err)
 	}
 	n, err := t.receive(ctx, buf)

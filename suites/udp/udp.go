@@ -28,12 +28,20 @@ const (
 // to each other, so that neither receives what somebody else sends.
 func pair(family sock.Family) (sender, receiver *sock.Socket) {
 	GinkgoHelper()
-	sender, from := bound(family)
-	receiver, to := bound(family)
-	spec.Flow("udp", family.Loopback(0))
-	Expect(sender.StartConnect(to)).To(Succeed(), "connect the sender at %v to the receiver", from)
-	Expect(receiver.StartConnect(from)).To(Succeed(), "connect the receiver at %v to the sender", to)
+	sender, receiver, to := halfPair(family)
+	Expect(sender.StartConnect(to)).To(Succeed(), "connect the sender to the receiver at %v", to)
 	return sender, receiver
+}
+
+// halfPair returns two sockets of which the receiver, whose address it returns
+// as well, is connected to the sender.
+func halfPair(family sock.Family) (sender, receiver *sock.Socket, to netip.AddrPort) {
+	GinkgoHelper()
+	sender, from := bound(family)
+	receiver, to = bound(family)
+	spec.Flow("udp", family.Loopback(0))
+	Expect(receiver.StartConnect(from)).To(Succeed(), "connect the receiver at %v to the sender", to)
+	return sender, receiver, to
 }
 
 // bound returns a socket on a free port of the family's loopback address.
