@@ -228,6 +228,11 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 	}
 	each(t.Context(), len(chosen), 2, func(i int) {
 		o := l.ask(t.Context(), chosen[i], false)
+		// Other tests keep the processors busy, of which a check that waited in
+		// vain says that it cannot tell.
+		for try := 1; o.Inconclusive && try < 4; try++ {
+			o = l.ask(t.Context(), chosen[i], false)
+		}
 		if o.Missing != "" {
 			t.Logf("%s: not asked: %s", o.Name, o.Missing)
 			return

@@ -16,6 +16,7 @@ import (
 // (route_localnet and accept_local in the kernel's ip-sysctl).
 const relayWorld = `set -e
 ip tuntap add dev lab0 mode tun
+ip link set lab0 addrgenmode none
 ip address add 198.51.100.1/32 dev lab0
 ip link set lab0 mtu 65535 up
 sysctl -qw net.ipv4.conf.lab0.route_localnet=1 net.ipv4.conf.lab0.accept_local=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.lab0.rp_filter=0

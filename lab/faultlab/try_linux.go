@@ -131,13 +131,16 @@ func (t trial) mend(ctx context.Context, before state, o *observation) error {
 		o.Again, o.AgainErrors = t.ask(ctx, strings.Join(o.Remedies, " && "))
 		return nil
 	}
-	for _, command := range o.Remedies {
-		if err := shell(ctx, command); err != nil {
-			o.Refused = append(o.Refused, err.Error())
-		}
-	}
 	if t.Machine.Cgroup != nil {
-		o.Again, o.AgainErrors = t.ask(ctx, "")
+		// A remedy may be to leave the group, which only the shell that starts
+		// loopcheck can do for it.
+		o.Again, o.AgainErrors = t.ask(ctx, strings.Join(o.Remedies, " && "))
+	} else {
+		for _, command := range o.Remedies {
+			if err := shell(ctx, command); err != nil {
+				o.Refused = append(o.Refused, err.Error())
+			}
+		}
 	}
 	after, err := look(ctx)
 	if err != nil {

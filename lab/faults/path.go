@@ -38,7 +38,7 @@ var disturbance = family("loss, duplication, reordering, delay, corruption", []F
 	},
 	{
 		Name: "reordering-tcp", Hurts: "segments overtake each other, so that some are sent twice",
-		Machine: Machine{Relay: &Relay{Protocol: "tcp", Swap: 20}}, Flagged: one("TCP-*"), Causes: one("lab0"), Ask: []string{"TCP-001", "TCP-031"},
+		Machine: Machine{Relay: &Relay{Protocol: "tcp", Swap: 20}}, Flagged: one("TCP-*"), Causes: one("lab0"), Ask: []string{"TCP-001", "TCP-031", "TCP-084"},
 	},
 	{
 		Name: "delay-20ms", Hurts: "every round trip takes 40 ms longer",

@@ -35,7 +35,7 @@ var rewriting = family("rewriting", []Fault{
 	},
 	{
 		Name: "ecn-marked", Hurts: "senders that use ECN slow down for no reason", World: []string{firewall, "sysctl -qw net.ipv4.tcp_ecn=1"},
-		Damage: rule("output: ip ecn != not-ect ip ecn set ce"), Flagged: one("TCP-*"), Causes: one("ecn"), Ask: []string{"TCP-030", "TCP-031"},
+		Damage: rule("output: ip ecn != not-ect ip ecn set ce"), Flagged: one("TCP-*"), Causes: one("ecn"), Ask: []string{"TCP-030", "TCP-031", "TCP-084"},
 	},
 	{
 		Name: "dscp-set", Hurts: "traffic classes are not what services ask for", World: one(firewall),

@@ -2,6 +2,8 @@ package faults
 
 // defaultRoute gives the namespace another interface, and a way out over it.
 const defaultRoute = `ip link add lab0 type veth peer name lab1
+ip link set lab0 addrgenmode none
+ip link set lab1 addrgenmode none
 ip link set lab1 up
 ip link set lab0 up
 ip address add 192.0.2.1/24 dev lab0
