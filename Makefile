@@ -14,7 +14,7 @@ BINARY   = bin/loopcheck
 SYSTEMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL = help
-.PHONY: run test bench lint vuln build dist sample soak faultlab clean help
+.PHONY: run test bench lint vuln build dist sample docs soak faultlab clean help
 
 run: build ## check this machine's loopback and write reports/latest/report.html
 	@$(BINARY) run
@@ -55,6 +55,9 @@ sample: build ## make the committed sample report anew, and the README's sample 
 	@mkdir -p reports/sample
 	@cp reports/latest/report.json reports/latest/report.html reports/latest/report.junit.xml reports/sample/
 	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
+
+docs: ## make docs/checks.md anew from the checks
+	$(GO) test -count=1 ./cmd/loopcheck -run TestChecksAreDocumented -update
 
 soak: build ## run loopcheck N times in each surroundings and on each machine in order: no false alarm, nothing left
 	$(GO) run ./lab/soak -n $(N) -variant all -keep-going -- $(abspath $(BINARY)) run --json --out ''

@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
@@ -24,6 +26,16 @@ func TestMain(m *testing.M) {
 	holdMain()
 	sandbox.Main()
 	testscript.Main(m, map[string]func(){"loopcheck": main, "holder": holder, "occupant": occupant})
+}
+
+// quickChecks counts the checks of suites that a run without --full asks.
+func quickChecks(suites ...string) (count int) {
+	for _, c := range check.All() {
+		if slices.Contains(suites, c.Suite) && !c.Slow {
+			count++
+		}
+	}
+	return count
 }
 
 func TestScripts(t *testing.T) {
@@ -50,6 +62,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("NO_COLOR", "")
 			e.Setenv("CI", "")
 			e.Setenv("ESCAPE", "\x1b")
+			for _, suite := range []string{"tcp", "udp"} {
+				e.Setenv("QUICK_"+strings.ToUpper(suite), strconv.Itoa(quickChecks(suite)))
+			}
 			return nil
 		},
 	})

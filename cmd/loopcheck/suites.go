@@ -3,6 +3,7 @@ package main
 // The suites that this binary carries. Importing one registers its checks.
 import (
 	_ "github.com/loopcheck/loopcheck/suites/addressing"
+	_ "github.com/loopcheck/loopcheck/suites/config"
 	_ "github.com/loopcheck/loopcheck/suites/firewall"
 	_ "github.com/loopcheck/loopcheck/suites/latency"
 	_ "github.com/loopcheck/loopcheck/suites/names"
