@@ -58,6 +58,7 @@ func (s Symptom) refusedAt() []string {
 		"send":    {"sendmsg4", "sendmsg6", "egress"},
 		"write":   {"sendmsg4", "sendmsg6", "egress"},
 		"open":    {"sock_create"},
+		"socket":  {"sock_create"},
 		"set":     {"setsockopt"},
 		"read":    {"getsockopt"},
 	} {

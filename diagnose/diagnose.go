@@ -9,6 +9,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/replay"
 )
 
@@ -25,6 +26,9 @@ type Symptom struct {
 	Missing string
 	// Flows is what it sent, each once.
 	Flows []Flow
+	// Moved is what the kernel counted meanwhile, in the namespace of this
+	// process; nil where that is not known.
+	Moved counters.Snapshot
 }
 
 // Flow is traffic between this machine and itself.
@@ -80,7 +84,7 @@ var (
 	ofMachine = []finder{loopbackInterface, loopbackDevice, memory, settings, names, portsHeld, exposedServices, loopbackRouting, netfilter, conntrack}
 	// lastResort are looked at where the others found nothing: what they find
 	// can be the cause, and is in order on many machines.
-	lastResort = []finder{groupPrograms}
+	lastResort = []finder{groupPrograms, kernelCounters}
 )
 
 // Find looks up the causes that explain a symptom. It changes nothing on the

@@ -3,16 +3,18 @@ package diagnose
 import (
 	"fmt"
 	"strings"
+
+	"github.com/loopcheck/loopcheck/probe/ruleset"
 )
 
-func (b blame) legacyFinding() Finding {
+func (b blame) legacyFinding(rules *ruleset.Ruleset) Finding {
 	change := "iptables-legacy"
 	if b.Family == "ip6" {
 		change = "ip6tables-legacy"
 	}
 	cause := Cause{
 		ID:       b.id(),
-		Summary:  fmt.Sprintf("A rule of %s drops what is sent over loopback, in chain %s of table %s.", change, b.Chain, b.Table),
+		Summary:  fmt.Sprintf("A rule of %s %s what is sent over loopback, in chain %s of table %s.", change, b.does(), b.Chain, b.Table),
 		Evidence: append([]string{"the rule: " + b.Legacy}, b.evidence()...),
 	}
 	remedy := Remedy{
@@ -20,6 +22,11 @@ func (b blame) legacyFinding() Finding {
 		Cause:   cause.ID,
 		Note: fmt.Sprintf("the rule then holds for nobody any more; to keep it and let loopback pass before it: `%s -t %s -I %s %s lo -j ACCEPT`",
 			change, b.Table, b.Chain, legacySide(b.Chain)),
+	}
+	if number := b.number(rules); number > 0 {
+		// Of these matches the program compares what the kernel keeps for
+		// itself, and so finds no rule like it.
+		remedy.Command = fmt.Sprintf("%s -t %s -D %s %d", change, b.Table, b.Chain, number)
 	}
 	if strings.HasPrefix(b.Legacy, "-P ") {
 		cause.Summary = fmt.Sprintf("The policy of chain %s in table %s of %s drops what is sent over loopback.", b.Chain, b.Table, change)
@@ -29,6 +36,30 @@ func (b blame) legacyFinding() Finding {
 		}
 	}
 	return Finding{Cause: cause, Remedies: []Remedy{remedy}}
+}
+
+// number is the rule's place in its chain, where it can be deleted by that
+// alone; 0 where its text will do.
+func (b blame) number(rules *ruleset.Ruleset) int {
+	if !strings.Contains(b.Legacy, "-m connlimit ") && !strings.Contains(b.Legacy, "-m recent ") {
+		return 0
+	}
+	save := rules.Legacy4.Save
+	if b.Family == "ip6" {
+		save = rules.Legacy6.Save
+	}
+	_, table, _ := strings.Cut(save, "*"+b.Table+"\n")
+	table, _, _ = strings.Cut(table, "\nCOMMIT")
+	number := 0
+	for line := range strings.Lines(table) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "-A "+b.Chain+" ") {
+			number++
+		}
+		if line == b.Legacy {
+			return number
+		}
+	}
+	return 0
 }
 
 // legacySide is the option by which a rule tells loopback in a built-in chain.

@@ -105,7 +105,7 @@ func (b blame) id() string {
 
 func (b blame) finding(rules *ruleset.Ruleset) Finding {
 	if b.Legacy != "" {
-		return b.legacyFinding()
+		return b.legacyFinding(rules)
 	}
 	cause := Cause{ID: b.id(), Evidence: b.evidence()}
 	chain := strings.Join([]string{b.Family, quoted(b.Table), quoted(b.Chain)}, " ")

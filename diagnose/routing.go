@@ -46,13 +46,20 @@ func (s Symptom) isRoutedBy(p routing.Problem) bool {
 		return s.Check == "ADDR-012"
 	case routing.SmallMTU:
 		return s.Check == "TCP-083"
+	case routing.SlowRoute:
+		return !s.Sandboxed && (s.Suite == "tcp" || s.meets(p))
 	}
-	return s.IPv6 == p.IPv6 && len(s.Flows) == 0 || slices.ContainsFunc(s.Flows, func(f Flow) bool {
+	return s.IPv6 == p.IPv6 && len(s.Flows) == 0 || s.meets(p)
+}
+
+// meets says whether what a check sent can come to the rule or route.
+func (s Symptom) meets(p routing.Problem) bool {
+	return slices.ContainsFunc(s.Flows, func(f Flow) bool {
 		if f.To.Addr().Is6() != p.IPv6 {
 			return false
 		}
 		switch p.Kind {
-		case routing.RefusingRoute, routing.NoRoute:
+		case routing.RefusingRoute, routing.NoRoute, routing.SlowRoute:
 			return p.Route.To.Contains(f.To.Addr())
 		case routing.RefusingRule, routing.DivertingRule:
 			return (!p.Rule.To.IsValid() || p.Rule.To.Contains(f.To.Addr())) && p.Rule.MeetsPort(f.Protocol, f.To.Port())
@@ -96,6 +103,9 @@ func routingFinding(p routing.Problem) Finding {
 		}
 	default:
 		id, command = "route-local-"+p.Route.To.String(), route("replace")
+		if p.IPv6 {
+			command = fmt.Sprintf("ip -6 route del local %s dev lo table local && %s", p.Route.To, restoreIPv6)
+		}
 	}
 	return Finding{
 		Cause: Cause{

@@ -24,6 +24,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
@@ -130,6 +131,9 @@ type recorder struct {
 	// abandoned is the first check that outlived its deadline. Its goroutine
 	// may still be busy, so nothing is measured after it.
 	abandoned string
+	// counted is what the kernel had counted when the check under way began;
+	// nil where that cannot be read.
+	counted counters.Snapshot
 }
 
 func newRecorder(plan []check.Check, opts Options) *recorder {
@@ -172,6 +176,9 @@ func (r *recorder) gate() {
 		ginkgo.AddReportEntry("inconclusive", check.Unreliable{Reason: reason}, ginkgo.ReportEntryVisibilityNever)
 		ginkgo.Skip(reason)
 	}
+	if r.counted = nil; r.opts.Diagnose != nil {
+		r.counted, _ = counters.Read() // without it the search for causes has less to go by
+	}
 }
 
 func (r *recorder) began(spec ginkgo.SpecReport) {
@@ -200,6 +207,9 @@ func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
 		return
 	}
 	start := time.Now()
+	if now, err := counters.Read(); err == nil && r.counted != nil {
+		symptom.Moved = now.Sub(r.counted)
+	}
 	diagnosis := r.opts.Diagnose(ctx, symptom)
 	ginkgo.AddReportEntry("diagnosed", diagnosed{time.Since(start)}, ginkgo.ReportEntryVisibilityNever)
 	for _, finding := range diagnosis.Findings {

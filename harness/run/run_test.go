@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -205,7 +206,10 @@ func wantSymptoms(t *testing.T, got []diagnose.Symptom) {
 		if s.Suite != "fake" || s.Message == "" {
 			t.Errorf("%s is of suite %q and says %q", s.Check, s.Suite, s.Message)
 		}
-		got[i].Suite, got[i].Message = "", ""
+		if _, err := s.Moved.Get("Tcp", "ActiveOpens"); runtime.GOOS == "linux" && err != nil {
+			t.Errorf("%s: what the kernel counted meanwhile is not told: %v", s.Check, err)
+		}
+		got[i].Suite, got[i].Message, got[i].Moved = "", "", nil
 	}
 	want := []diagnose.Symptom{
 		{Check: "FAKE-002", Flows: []diagnose.Flow{

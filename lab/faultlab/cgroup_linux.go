@@ -34,10 +34,15 @@ var attachments = map[string]struct {
 	kind ebpf.ProgramType
 	at   ebpf.AttachType
 }{
-	"bind4":    {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Bind},
-	"connect4": {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
-	"sendmsg4": {ebpf.CGroupSockAddr, ebpf.AttachCGroupUDP4Sendmsg},
-	"egress":   {ebpf.CGroupSKB, ebpf.AttachCGroupInetEgress},
+	"bind4":       {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Bind},
+	"connect4":    {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet4Connect},
+	"sendmsg4":    {ebpf.CGroupSockAddr, ebpf.AttachCGroupUDP4Sendmsg},
+	"egress":      {ebpf.CGroupSKB, ebpf.AttachCGroupInetEgress},
+	"bind6":       {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet6Bind},
+	"connect6":    {ebpf.CGroupSockAddr, ebpf.AttachCGroupInet6Connect},
+	"ingress":     {ebpf.CGroupSKB, ebpf.AttachCGroupInetIngress},
+	"sock_create": {ebpf.CGroupSock, ebpf.AttachCGroupInetSockCreate},
+	"setsockopt":  {ebpf.CGroupSockopt, ebpf.AttachCGroupSetsockopt},
 }
 
 // tryAsRoot runs a trial as real root, in a control group with a program

@@ -22,7 +22,7 @@ const stageName = "faultlab-stage"
 // calls are the system calls that a fault may refuse.
 var calls = map[string]uint32{
 	"connect": unix.SYS_CONNECT, "bind": unix.SYS_BIND, "listen": unix.SYS_LISTEN,
-	"accept4": unix.SYS_ACCEPT4, "sendto": unix.SYS_SENDTO, "sendmsg": unix.SYS_SENDMSG,
+	"accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4, "setsockopt": unix.SYS_SETSOCKOPT, "sendto": unix.SYS_SENDTO, "sendmsg": unix.SYS_SENDMSG,
 }
 
 // addressFamilies are those for which a fault may refuse sockets.

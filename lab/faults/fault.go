@@ -82,7 +82,7 @@ type Hold struct {
 // Cgroup is a BPF program that says no, attached to the control group of the
 // process that asks.
 type Cgroup struct {
-	Attach string // "bind4", "connect4", "sendmsg4" or "egress"
+	Attach string // one of those that faultlab knows, such as "bind4" or "egress"
 }
 
 // Process is damage to the process that asks.
@@ -118,7 +118,7 @@ type Variant struct {
 // All is the whole list, family after family.
 func All() []Fault {
 	return slices.Concat(interfaces, routing, disturbance, drops, rewriting, rates,
-		queueing, settings, ephemeral, limits, rights, names, exposure, cgroups, pairs)
+		queueing, settings, ephemeral, limits, rights, names, exposure, cgroups, pairs, later)
 }
 
 // Families are the families in the order of All.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+
+	"github.com/loopcheck/loopcheck/probe/ruleset"
 )
 
 // legacyTools are the programs of iptables-legacy, which no trace of nf_tables
@@ -18,11 +20,11 @@ var legacyTools = []struct{ family, names, save, change string }{
 	{"ip6", "/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy-save", "ip6tables-legacy"},
 }
 
-// legacyDrops are the rules and policies of this namespace that have dropped
-// something. Where no table is in use the programs are not run: they would make
+// legacyMeetings are the rules and policies of this namespace that have dropped
+// or changed something. Where no table is in use the programs are not run: they would make
 // one.
-func legacyDrops(ctx context.Context) ([]Meeting, error) {
-	var drops []Meeting
+func legacyMeetings(ctx context.Context) ([]Meeting, error) {
+	var met []Meeting
 	for _, tool := range legacyTools {
 		if names, err := os.ReadFile(tool.names); err != nil || len(strings.TrimSpace(string(names))) == 0 {
 			continue
@@ -32,17 +34,17 @@ func legacyDrops(ctx context.Context) ([]Meeting, error) {
 			continue // the copy has no rules of theirs without it
 		}
 		if err != nil {
-			return drops, fmt.Errorf("%s: %w", tool.save, err)
+			return met, fmt.Errorf("%s: %w", tool.save, err)
 		}
-		drops = append(drops, savedDrops(tool.family, string(out))...)
+		met = append(met, savedMeetings(tool.family, string(out))...)
 	}
-	return drops, nil
+	return met, nil
 }
 
-// savedDrops reads what iptables-save -c writes: "*table", ":CHAIN POLICY
+// savedMeetings reads what iptables-save -c writes: "*table", ":CHAIN POLICY
 // [packets:bytes]", "[packets:bytes] -A CHAIN …".
-func savedDrops(family, text string) []Meeting {
-	var drops []Meeting
+func savedMeetings(family, text string) []Meeting {
+	var met []Meeting
 	table := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -51,6 +53,7 @@ func savedDrops(family, text string) []Meeting {
 			continue
 		}
 		var counter, rule, chain string
+		dropped, change := true, ruleset.Change("")
 		if policy, isPolicy := strings.CutPrefix(line, ":"); isPolicy {
 			fields := strings.Fields(policy)
 			if len(fields) != 3 || fields[1] != "DROP" {
@@ -60,26 +63,36 @@ func savedDrops(family, text string) []Meeting {
 		} else {
 			counter, rule, _ = strings.Cut(line, " ")
 			rest, isRule := strings.CutPrefix(rule, "-A ")
-			if !isRule || !letsNothingPass(rule) {
+			if !isRule {
 				continue
 			}
 			chain, _, _ = strings.Cut(rest, " ")
+			target := targetOf(rule)
+			dropped, change = target == "DROP" || target == "REJECT", ruleset.TargetChange(target)
+			if !dropped && change == "" {
+				continue
+			}
 		}
 		count, _, _ := strings.Cut(strings.TrimPrefix(counter, "["), ":")
 		packets, err := strconv.ParseUint(count, 10, 64)
 		if err != nil || packets == 0 {
 			continue
 		}
-		drops = append(drops, Meeting{
-			Family: family, Table: table, Base: chain, Chain: chain, Legacy: rule, Dropped: true,
+		met = append(met, Meeting{
+			Family: family, Table: table, Base: chain, Chain: chain, Legacy: rule, Dropped: dropped, Change: change,
 			Packets: []string{fmt.Sprintf("%d packets of the check", packets)}, Count: 1,
 		})
 	}
-	return drops
+	return met
 }
 
-// letsNothingPass says whether a rule's target lets nothing pass.
-func letsNothingPass(rule string) bool {
-	target := rule[strings.LastIndex(rule, " -j ")+1:]
-	return strings.HasPrefix(target, "-j DROP") || strings.HasPrefix(target, "-j REJECT")
+// targetOf is the name of a rule's target. A comment may hold the same words, so
+// that the last of them counts.
+func targetOf(rule string) string {
+	_, after, found := strings.Cut(rule[max(0, strings.LastIndex(rule, " -j ")):], " -j ")
+	if !found {
+		return ""
+	}
+	target, _, _ := strings.Cut(after, " ")
+	return target
 }

@@ -97,6 +97,9 @@ func Through(ctx context.Context, rules *ruleset.Ruleset, flow Flow) (Outcome, e
 		}
 		for i := range more.Meetings {
 			more.Meetings[i].Partly = true
+			if m := &more.Meetings[i]; m.Legacy != "" {
+				m.Legacy = exceeded.LegacyOrigin(m.Family, m.Table, m.Legacy)
+			}
 		}
 		found.Meetings = more.Meetings
 	}
@@ -197,7 +200,7 @@ var send = sandbox.Register("replay/send", func(ctx context.Context, _ *sandbox.
 	if err != nil {
 		return nil, err
 	}
-	legacy, err := legacyDrops(ctx)
+	legacy, err := legacyMeetings(ctx)
 	return append(gather(trace.Packets), legacy...), err
 })
 

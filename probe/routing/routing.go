@@ -11,6 +11,7 @@ package routing
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -28,7 +29,7 @@ const (
 	// through another interface, by the Route.
 	DivertingRule
 	// RefusingRoute is a route of the local table that refuses packets to
-	// loopback addresses.
+	// loopback addresses, or has other tables decide about them.
 	RefusingRoute
 	// NoRoute says that the local table lacks a route that the kernel made
 	// with the address.
@@ -37,6 +38,9 @@ const (
 	OddSource
 	// SmallMTU is a route with an MTU of its own, below that of lo.
 	SmallMTU
+	// SlowRoute is a route with other metrics of its own that hold back what
+	// goes by it, and that lo's routes have not by themselves.
+	SlowRoute
 )
 
 // Problem is one thing that is not as the kernel makes it and that hurts.
@@ -137,14 +141,57 @@ const (
 // Route is a route of one of the tables.
 type Route struct {
 	To netip.Prefix
-	// Type is "local", "broadcast", "blackhole", "unreachable", "prohibit" or
-	// another by its number.
+	// Type is "local", "broadcast", "blackhole", "unreachable", "prohibit",
+	// "throw" or another by its number.
 	Type     string
 	Source   netip.Addr
 	MTUBytes uint32 // 0 for the interface's
-	Table    uint32
+	// Metrics are the others that it has of its own.
+	Metrics []Metric
+	Table   uint32
 	// Interface is what it leads out through; empty for one that refuses.
 	Interface string
+}
+
+// Metric is a property of what goes by a route, in the words of ip-route(8).
+type Metric struct {
+	Name string
+	// Value is in the unit that the kernel has it in, bytes, packets or
+	// milliseconds; of the congestion control there is a Text.
+	Value uint32
+	Text  string
+}
+
+func (m Metric) String() string {
+	if m.Text != "" {
+		return m.Name + " " + m.Text
+	}
+	return fmt.Sprintf("%s %d", m.Name, m.Value)
+}
+
+// slows says whether a metric can hold back traffic over lo, where old kernels
+// write some that do not.
+func (m Metric) slows() bool {
+	const (
+		wideWindow   = 1 << 20 // bytes
+		largeMSS     = 16384   // bytes, more than Ethernet's
+		usualCwnd    = 10      // segments (RFC 6928)
+		usualRTOMin  = 200     // ms
+		usualHopsTTL = 64
+	)
+	switch m.Name {
+	case "window":
+		return 0 < m.Value && m.Value < wideWindow
+	case "advmss":
+		return 0 < m.Value && m.Value < largeMSS
+	case "cwnd", "initcwnd", "initrwnd", "ssthresh":
+		return 0 < m.Value && m.Value < usualCwnd
+	case "rto_min":
+		return m.Value > usualRTOMin
+	case "hoplimit":
+		return 0 < m.Value && m.Value < usualHopsTTL
+	}
+	return m.Text != ""
 }
 
 // String is the route as ip-route(8) lists it.
@@ -162,6 +209,9 @@ func (r Route) String() string {
 	if r.MTUBytes != 0 {
 		text += fmt.Sprintf(" mtu %d", r.MTUBytes)
 	}
+	for _, m := range r.Metrics {
+		text += " " + m.String()
+	}
 	return text
 }
 
@@ -177,6 +227,9 @@ func (p Problem) String() string {
 	case DivertingRule:
 		return fmt.Sprintf("rule %q comes before the local table and sends packets out through %s, by route %q", p.Rule, p.Route.Interface, p.Route)
 	case RefusingRoute:
+		if p.Route.Type == "throw" {
+			return fmt.Sprintf("route %q of the local table has the tables after it decide", p.Route)
+		}
 		return fmt.Sprintf("route %q of the local table refuses", p.Route)
 	case NoRoute:
 		return fmt.Sprintf("the local table has no route %q", p.Route)
@@ -184,6 +237,8 @@ func (p Problem) String() string {
 		return fmt.Sprintf("route %q of the local table gives a source other than 127.0.0.1", p.Route)
 	case SmallMTU:
 		return fmt.Sprintf("route %q of the local table has an MTU of its own", p.Route)
+	case SlowRoute:
+		return fmt.Sprintf("route %q of the local table has metrics of its own that hold back what goes by it", p.Route)
 	}
 	return fmt.Sprintf("problem %d", int(p.Kind))
 }
@@ -265,14 +320,17 @@ func judgeRoutes(routes []Route, ipv6 bool, onLo []netip.Prefix, mtu uint32) []P
 			if r.MTUBytes != 0 && r.MTUBytes < mtu {
 				add(SmallMTU, r)
 			}
-		case "blackhole", "unreachable", "prohibit":
+			if slices.ContainsFunc(r.Metrics, Metric.slows) {
+				add(SlowRoute, r)
+			}
+		case "blackhole", "unreachable", "prohibit", "throw":
 			refused[r.To] = true
 			add(RefusingRoute, r)
 		}
 	}
 	for _, p := range onLo {
 		switch {
-		case ipv6 && p == address6 && !local[address6] && !refused[address6]:
+		case ipv6 && p == address6 && !local[address6]:
 			add(NoRoute, Route{To: address6, Type: "local"})
 		case !ipv6 && p.Addr() == address4.Addr() && p.Bits() == loopback4.Bits() && !local[loopback4]:
 			// The route of the address goes first: it makes the address one

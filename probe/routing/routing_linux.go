@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 
-	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -16,7 +15,7 @@ import (
 // Examine looks at the rules and at the local table, of IPv4 and, where lo has
 // ::1, of IPv6.
 func Examine() ([]Problem, error) {
-	conn, err := rtnetlink.Dial(nil)
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open rtnetlink: %w", err)
 	}
@@ -69,43 +68,105 @@ func named(names map[uint8]string, number uint8) string {
 }
 
 // Types of routes (RTN_*, include/uapi/linux/rtnetlink.h).
-var types = map[uint8]string{1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
+var types = map[uint8]string{1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole", 7: "unreachable", 8: "prohibit", 9: "throw"}
+
+// Attributes of routes (RTA_*) and their metrics (RTAX_*,
+// include/uapi/linux/rtnetlink.h).
+const (
+	attrTo        = 1
+	attrInterface = 4
+	attrPrefSrc   = 7
+	attrMetrics   = 8
+	attrRouteID   = 15 // RTA_TABLE
+	metricMTU     = 2
+	metricCC      = 16
+)
+
+// metricNames are those that ip-route(8) writes with a number, by RTAX_*.
+var metricNames = map[uint16]string{
+	3: "window", 4: "rtt", 5: "rttvar", 6: "ssthresh", 7: "cwnd", 8: "advmss", 9: "reordering", 10: "hoplimit",
+	11: "initcwnd", 13: "rto_min", 14: "initrwnd", 15: "quickack",
+}
+
+// routeHeaderBytes is the size of struct rtmsg.
+const routeHeaderBytes = 12
 
 // readRoutes lists the routes of every table.
-func readRoutes(conn *rtnetlink.Conn, ipv6 bool) ([]Route, error) {
-	family := familyNumber(ipv6)
-	replies, err := conn.Execute(&rtnetlink.RouteMessage{Family: family}, unix.RTM_GETROUTE, netlink.Request|netlink.Dump)
+func readRoutes(conn *netlink.Conn, ipv6 bool) ([]Route, error) {
+	header := make([]byte, routeHeaderBytes)
+	header[0] = familyNumber(ipv6)
+	replies, err := conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: unix.RTM_GETROUTE, Flags: netlink.Request | netlink.Dump}, Data: header,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list the routes: %w", err)
 	}
 	var routes []Route
 	for _, reply := range replies {
-		m, ok := reply.(*rtnetlink.RouteMessage)
-		if !ok || m.Family != family {
+		if len(reply.Data) < 1 || reply.Data[0] != header[0] {
 			continue
 		}
-		r := Route{To: prefixOf(m.Attributes.Dst, int(m.DstLength)), Type: named(types, m.Type)}
-		if m.DstLength == 0 {
-			r.To = everything(ipv6)
+		r, err := decodeRoute(reply.Data, ipv6)
+		if err != nil {
+			return nil, err
 		}
-		if !r.To.IsValid() {
-			continue
+		if r.To.IsValid() {
+			routes = append(routes, r)
 		}
-		if r.Table = m.Attributes.Table; r.Table == 0 {
-			r.Table = uint32(m.Table)
-		}
-		if out, err := net.InterfaceByIndex(int(m.Attributes.OutIface)); err == nil {
-			r.Interface = out.Name
-		}
-		if src, ok := netip.AddrFromSlice(m.Attributes.Src); ok {
-			r.Source = src.Unmap()
-		}
-		if m.Attributes.Metrics != nil {
-			r.MTUBytes = m.Attributes.Metrics.MTU
-		}
-		routes = append(routes, r)
 	}
 	return routes, nil
+}
+
+// decodeRoute reads a message of RTM_NEWROUTE without its netlink header.
+func decodeRoute(data []byte, ipv6 bool) (Route, error) {
+	if len(data) < routeHeaderBytes {
+		return Route{}, fmt.Errorf("a route of %d bytes, which is less than its header", len(data))
+	}
+	toBits := int(data[1])
+	r := Route{Table: uint32(data[4]), Type: named(types, data[7])}
+	if toBits == 0 {
+		r.To = everything(ipv6)
+	}
+	attributes, err := netlink.NewAttributeDecoder(data[routeHeaderBytes:])
+	if err != nil {
+		return Route{}, fmt.Errorf("decode a route: %w", err)
+	}
+	for attributes.Next() {
+		switch attributes.Type() {
+		case attrTo:
+			r.To = prefixOf(attributes.Bytes(), toBits)
+		case attrInterface:
+			if out, err := net.InterfaceByIndex(int(attributes.Uint32())); err == nil {
+				r.Interface = out.Name
+			}
+		case attrPrefSrc:
+			if src, ok := netip.AddrFromSlice(attributes.Bytes()); ok {
+				r.Source = src.Unmap()
+			}
+		case attrRouteID:
+			r.Table = attributes.Uint32()
+		case attrMetrics:
+			attributes.Nested(r.decodeMetrics)
+		}
+	}
+	if err := attributes.Err(); err != nil {
+		return Route{}, fmt.Errorf("decode a route: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Route) decodeMetrics(metrics *netlink.AttributeDecoder) error {
+	for metrics.Next() {
+		switch name, known := metricNames[metrics.Type()]; {
+		case metrics.Type() == metricMTU:
+			r.MTUBytes = metrics.Uint32()
+		case metrics.Type() == metricCC:
+			r.Metrics = append(r.Metrics, Metric{Name: "congctl", Text: metrics.String()})
+		case known:
+			r.Metrics = append(r.Metrics, Metric{Name: name, Value: metrics.Uint32()})
+		}
+	}
+	return metrics.Err()
 }
 
 func everything(ipv6 bool) netip.Prefix {

@@ -103,11 +103,18 @@ func (e expression) change() Change {
 	return ""
 }
 
+// Attributes of expressions that add to sets.
+const (
+	dynsetExpression  = 7
+	dynsetFlags       = 9
+	dynsetExpressions = 10
+)
+
 // limits are the expressions that match some of the packets that come to them,
 // by how many came before or by chance, and the matches of iptables-nft.
 var limits = []string{"limit", "quota", "connlimit", "numgen"}
 
-var limitMatches = []string{"limit", "hashlimit", "connlimit", "quota", "statistic"}
+var limitMatches = []string{"limit", "hashlimit", "connlimit", "quota", "statistic", "recent"}
 
 func (e expression) limits() bool {
 	switch e.name {
@@ -120,14 +127,45 @@ func (e expression) limits() bool {
 	return slices.Contains(limits, e.name)
 }
 
+// limitsElement says whether a rule counts by an element of a set that it adds
+// what it meets to, as `add @flood { ip saddr limit rate over 10/second }` does.
+func (e expression) limitsElement() bool {
+	if e.name != "dynset" {
+		return false
+	}
+	_, alone := e.data.Find(dynsetExpression)
+	_, several := e.data.Find(dynsetExpressions)
+	return alone || several
+}
+
+// withoutLimit is an expression that adds to a set without counting.
+func (e expression) withoutLimit() ([]byte, error) {
+	const counts = 2 // NFT_DYNSET_F_EXPR
+	data := e.data.Without(dynsetExpression, dynsetExpressions)
+	if flags, found := data.Find(dynsetFlags); found && len(flags) == 4 {
+		data = data.WithUint32(dynsetFlags, data.Uint32(dynsetFlags)&^counts)
+	}
+	encoded, err := data.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return nfnl.Attributes{}.With(expressionName, append([]byte(e.name), 0)).With(expressionData, encoded).Encode()
+}
+
 // Exceeded is a ruleset in which each limit has been reached: rules that go by
 // a rate, a quota, a number of connections or by chance meet every packet that
 // they otherwise match, and where they would accept it, none. It says whether
 // there is any such rule.
 func (r *Ruleset) Exceeded() (exceeded *Ruleset, differs bool) {
 	whole := *r
+	whole.legacyOrigins = map[legacyRule]string{}
+	var differs4, differs6 bool
+	whole.Legacy4, differs4 = whole.exceededLegacy("ip", r.Legacy4)
+	whole.Legacy6, differs6 = whole.exceededLegacy("ip6", r.Legacy6)
+	differs = differs4 || differs6
 	whole.Tables = slices.Clone(r.Tables)
 	for i := range whole.Tables {
+		counting := countingSets(whole.Tables[i].Chains)
 		chains := slices.Clone(whole.Tables[i].Chains)
 		for j := range chains {
 			var rules []Rule
@@ -143,8 +181,34 @@ func (r *Ruleset) Exceeded() (exceeded *Ruleset, differs bool) {
 			chains[j].Rules = rules
 		}
 		whole.Tables[i].Chains = chains
+		// What was counted so far would go on counting.
+		whole.Tables[i].Sets = slices.Clone(whole.Tables[i].Sets)
+		for j, s := range whole.Tables[i].Sets {
+			if slices.Contains(counting, s.Name) {
+				whole.Tables[i].Sets[j].Elements = nil
+			}
+		}
 	}
 	return &whole, differs
+}
+
+// countingSets are those whose elements count what rules add to them.
+func countingSets(chains []Chain) []string {
+	var names []string
+	for _, c := range chains {
+		for _, r := range c.Rules {
+			a, err := nfnl.Parse(r.Attributes)
+			if err != nil {
+				continue
+			}
+			for _, e := range expressions(a) {
+				if e.limitsElement() {
+					names = append(names, e.data.Text(dynsetSet))
+				}
+			}
+		}
+	}
+	return names
 }
 
 // exceeded is the rule without its limits; nil where such a rule would accept.
@@ -154,7 +218,7 @@ func (r Rule) exceeded() (changed *Rule, limited bool) {
 		return nil, false
 	}
 	elements, list := a.Nested(ruleExpressions), expressions(a)
-	if len(elements) != len(list) || !slices.ContainsFunc(list, expression.limits) {
+	if len(elements) != len(list) || !slices.ContainsFunc(list, func(e expression) bool { return e.limits() || e.limitsElement() }) {
 		return nil, false
 	}
 	if last := list[len(list)-1]; last.accepts() {
@@ -178,7 +242,13 @@ func (r Rule) exceeded() (changed *Rule, limited bool) {
 			}
 			continue
 		}
-		kept = append(kept, netlink.Attribute{Type: elements[i].Type, Data: elements[i].Data})
+		data := elements[i].Data
+		if e.limitsElement() {
+			if data, err = e.withoutLimit(); err != nil {
+				return nil, false
+			}
+		}
+		kept = append(kept, netlink.Attribute{Type: elements[i].Type, Data: data})
 	}
 	encoded, err := kept.Encode()
 	if err != nil {

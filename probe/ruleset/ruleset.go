@@ -24,6 +24,10 @@ type Ruleset struct {
 	// ip6tables-legacy.
 	Legacy4 Legacy `json:"legacy4"`
 	Legacy6 Legacy `json:"legacy6"`
+
+	// legacyOrigins are the rules that those of iptables-legacy were made of,
+	// where they were changed.
+	legacyOrigins map[legacyRule]string
 	// Interfaces are the indexes of the interfaces by name: rules may name an
 	// interface by either.
 	Interfaces map[string]uint32 `json:"interfaces,omitempty"`

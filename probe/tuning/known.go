@@ -177,4 +177,19 @@ var known = []Setting{
 		Name: "net.netfilter.nf_conntrack_tcp_timeout_established", Default: "432000", hurts: below(300),
 		Does: "connections that are quiet for minutes are forgotten by the firewall and then dropped",
 	},
+	{
+		Name: "net.netfilter.nf_conntrack_udp_timeout", Default: "30", hurts: below(5),
+		Does: "an answer that takes longer is no answer to the firewall any more, and dropped",
+	},
+	{
+		Name: "net.netfilter.nf_conntrack_tcp_timeout_syn_recv", Default: "60", hurts: below(5),
+		Does: "a handshake that has to be repeated is forgotten by the firewall before it is through",
+	},
+
+	// What else is local.
+	{
+		Name: "net.unix.max_dgram_qlen", Default: "10", hurts: below(4),
+		Does: "a program that sends datagrams to a busy one over a unix socket, as to syslog or systemd, waits or is refused from the second on",
+		Note: "sockets that are open keep the length they have",
+	},
 }
