@@ -28,6 +28,10 @@ var (
 		Name: "private namespaces",
 		How:  "allow them with `sysctl -w user.max_user_namespaces=10000`, `sysctl -w kernel.unprivileged_userns_clone=1` or `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or run as root",
 	}
+	OwnSettings = Need{
+		Name: "settings of private namespaces",
+		How:  "run it where /proc/sys can be written: outside of the container, or in one started with `--security-opt systempaths=unconfined` (Docker) or `--security-opt unmask=ALL` (Podman)",
+	}
 	Kernel = Need{
 		Name: "another kernel",
 		How:  "run it on a kernel of the versions that the check is about",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -23,10 +24,14 @@ const stageName = "faultlab-stage"
 var calls = map[string]uint32{
 	"connect": unix.SYS_CONNECT, "bind": unix.SYS_BIND, "listen": unix.SYS_LISTEN,
 	"accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4, "setsockopt": unix.SYS_SETSOCKOPT, "sendto": unix.SYS_SENDTO, "sendmsg": unix.SYS_SENDMSG,
+	"unshare": unix.SYS_UNSHARE, "mount": unix.SYS_MOUNT, "ptrace": unix.SYS_PTRACE, "bpf": unix.SYS_BPF, "perf_event_open": unix.SYS_PERF_EVENT_OPEN,
+	"clone3": unix.SYS_CLONE3, "close_range": unix.SYS_CLOSE_RANGE, "openat2": unix.SYS_OPENAT2, "faccessat2": unix.SYS_FACCESSAT2,
+	"pidfd_open": unix.SYS_PIDFD_OPEN, "pidfd_getfd": unix.SYS_PIDFD_GETFD, "pidfd_send_signal": unix.SYS_PIDFD_SEND_SIGNAL,
+	"mount_setattr": unix.SYS_MOUNT_SETATTR, "epoll_pwait2": unix.SYS_EPOLL_PWAIT2, "io_uring_setup": unix.SYS_IO_URING_SETUP,
 }
 
 // addressFamilies are those for which a fault may refuse sockets.
-var addressFamilies = map[string]uint32{"inet6": unix.AF_INET6, "netlink": unix.AF_NETLINK}
+var addressFamilies = map[string]uint32{"inet6": unix.AF_INET6, "netlink": unix.AF_NETLINK, "packet": unix.AF_PACKET}
 
 func encode(value any) string {
 	text, err := json.Marshal(value)
@@ -52,9 +57,10 @@ func stageMain(args []string) error {
 	return fmt.Errorf("execute %s: %w", args[1], syscall.Exec(args[1], args[1:], os.Environ()))
 }
 
-// refuse installs the filters, which answer with EPERM as those of container
-// runtimes do.
+// refuse installs the filters, which answer as those of container runtimes do
+// unless told otherwise.
 func refuse(p faults.Process) error {
+	answer := cmp.Or(p.Answer, syscall.EPERM)
 	for _, name := range p.Refuse {
 		number, known := calls[name]
 		if !known {
@@ -63,26 +69,55 @@ func refuse(p faults.Process) error {
 		err := seccomp.Install(
 			seccomp.LoadNumber(),
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: 1},
-			seccomp.Refuse(syscall.EPERM),
+			seccomp.Refuse(answer),
 			seccomp.Allow(),
 		)
 		if err != nil {
 			return err
 		}
 	}
-	if p.Family == "" {
-		return nil
+	if p.Family != "" {
+		family, known := addressFamilies[p.Family]
+		if !known {
+			return fmt.Errorf("no address family %q is known here", p.Family)
+		}
+		if err := refuseSockets(answer, 0, family); err != nil {
+			return err
+		}
 	}
-	family, known := addressFamilies[p.Family]
-	if !known {
-		return fmt.Errorf("no address family %q is known here", p.Family)
+	switch p.Type {
+	case "":
+	case "raw":
+		// Of the two families that send packets; netlink's are of that type, too.
+		return refuseSockets(answer, unix.SOCK_RAW, unix.AF_INET, unix.AF_INET6)
+	default:
+		return fmt.Errorf("no type of sockets %q is known here", p.Type)
 	}
-	return seccomp.Install(
-		seccomp.LoadNumber(),
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_SOCKET, SkipTrue: 3},
-		seccomp.LoadArgument(0),
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: family, SkipTrue: 1},
-		seccomp.Refuse(syscall.EPERM),
-		seccomp.Allow(),
-	)
+	return nil
+}
+
+// refuseSockets refuses socket(2) for some families, and of these for one type,
+// or for all where it is 0.
+func refuseSockets(answer syscall.Errno, kind uint32, families ...uint32) error {
+	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	for _, family := range families {
+		program := []bpf.Instruction{
+			seccomp.LoadNumber(),
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_SOCKET, SkipTrue: 6},
+			seccomp.LoadArgument(0),
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: family, SkipTrue: 4},
+			seccomp.LoadArgument(1),
+			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: ^uint32(flags)},
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: kind, SkipTrue: 1},
+			seccomp.Refuse(answer),
+			seccomp.Allow(),
+		}
+		if kind == 0 {
+			program[6] = bpf.JumpIf{Cond: bpf.JumpEqual, Val: ^uint32(0), SkipTrue: 1}
+		}
+		if err := seccomp.Install(program...); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -178,7 +178,7 @@ func (t trial) ask(ctx context.Context, first string) (stdout, stderr string) {
 	if err != nil {
 		return "", err.Error()
 	}
-	if t.Process.Refuse != nil || t.Process.Family != "" {
+	if t.Process.Filtered() {
 		command = append([]string{stageName, encode(t.Process), path}, command[1:]...)
 		path = "/proc/self/exe"
 	}

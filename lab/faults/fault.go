@@ -9,6 +9,7 @@ package faults
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -90,17 +91,22 @@ type Process struct {
 	// Wrap is a command that starts the one that follows, such as
 	// "prlimit --nofile=64:64".
 	Wrap string
-	// Refuse are system calls that a seccomp filter answers with EPERM.
+	// Refuse are system calls that a seccomp filter refuses.
 	Refuse []string
-	// Family is an address family, "inet6" or "netlink", for which socket(2) is
-	// refused likewise.
-	Family string
+	// Family is an address family, such as "inet6" or "netlink", for which
+	// socket(2) is refused likewise, and Type a type of sockets, "raw".
+	Family, Type string
+	// Answer is the error of what is refused; EPERM where it is zero.
+	Answer syscall.Errno
 	// Hogs is how many busy processes run beside it.
 	Hogs int
 }
 
 // Any says whether something is done to the process.
-func (p Process) Any() bool { return p.Wrap != "" || len(p.Refuse) > 0 || p.Family != "" }
+func (p Process) Any() bool { return p.Wrap != "" || p.Filtered() }
+
+// Filtered says whether a seccomp filter is put before it.
+func (p Process) Filtered() bool { return len(p.Refuse) > 0 || p.Family != "" || p.Type != "" }
 
 // Variant is a machine that is in order although it differs from a plain one:
 // nothing may be flagged.

@@ -1,5 +1,7 @@
 package faults
 
+import "syscall"
+
 // Variants are machines that are in order. None of the checks may say otherwise.
 func Variants() []Variant { return healthy }
 
@@ -129,5 +131,25 @@ ip rule add table main suppress_prefixlength 0`)},
 	{Name: "ping-group", About: "as user 1000, whose group may ping", World: one("sysctl -qw net.ipv4.ping_group_range='0 1000'"), Process: Process{Wrap: anotherUser}, Needs: one("setpriv"), IDs: ids},
 	{Name: "read-only-root", About: "nothing but /run can be written", World: one("mount -o remount,bind,ro /etc && mount --bind /tmp /tmp && mount -o remount,bind,ro /tmp")},
 	{Name: "no-user-namespaces", About: "user namespaces refused, as user 1000", World: one("sysctl -qw user.max_user_namespaces=0"), Process: Process{Wrap: anotherUser}, Needs: one("setpriv"), IDs: ids},
+	{Name: "no-proc-sys", About: "/proc/sys is empty", World: one("mount -t tmpfs -o ro none /proc/sys")},
+	{Name: "read-only-sys", About: "/sys and /proc/sys can only be read", World: one(
+		"mount -o remount,bind,ro /sys && mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys",
+	)},
+	{Name: "container", About: "as a container runtime leaves root: no capabilities, no namespaces, no mounts, /proc/sys and /sys read-only", World: one(
+		"sysctl -qw user.max_user_namespaces=0; mount -o remount,bind,ro /sys && mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && mount --bind /dev/null /proc/keys",
+	), Process: Process{Wrap: "setpriv --bounding-set=-all --inh-caps=-all", Refuse: []string{"unshare", "mount", "bpf", "ptrace", "perf_event_open"}}, Needs: one("setpriv")},
+	{Name: "no-raw-sockets-by-seccomp", About: "a seccomp filter refuses raw sockets", Process: Process{Type: "raw"}},
+	{Name: "no-packet-sockets", About: "a seccomp filter refuses packet sockets", Process: Process{Family: "packet"}},
+	{Name: "no-namespaces-by-seccomp", About: "a seccomp filter refuses namespaces to root", World: one("sysctl -qw user.max_user_namespaces=0"), Process: Process{Refuse: one("unshare")}},
+	{Name: "no-ipv6-sockets", About: "the kernel has no IPv6 sockets", World: []string{
+		"for i in all default lo; do sysctl -qw net.ipv6.conf.$i.disable_ipv6=1; done", "mount -t tmpfs -o ro none /proc/sys/net/ipv6", "printf '127.0.0.1 localhost\n' > /etc/hosts",
+	}, Process: Process{Family: "inet6", Answer: syscall.EAFNOSUPPORT}},
+	{Name: "older-kernel", About: "a kernel without the system calls that came since 5.1", Process: Process{
+		Refuse: []string{"clone3", "close_range", "openat2", "faccessat2", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "mount_setattr", "epoll_pwait2", "io_uring_setup"},
+		Answer: syscall.ENOSYS,
+	}},
+	{Name: "proxy", About: "a load balancer: addresses that are not there may be bound, no early demultiplexing, short timeouts", World: one(
+		"sysctl -qw net.ipv4.ip_nonlocal_bind=1 net.ipv4.tcp_early_demux=0 net.ipv4.udp_early_demux=0 net.ipv4.tcp_fin_timeout=10 net.ipv4.tcp_keepalive_time=60 net.ipv4.tcp_keepalive_intvl=10 net.ipv4.tcp_keepalive_probes=3 net.ipv4.tcp_notsent_lowat=16384 net.ipv4.tcp_orphan_retries=1 net.ipv4.tcp_autocorking=0 net.ipv4.tcp_ecn=1 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=3 net.ipv4.tcp_retries2=8",
+	)},
 	{Name: "open-files-1024", About: "at most 1,024 open files, the usual soft limit", Process: Process{Wrap: "prlimit --nofile=1024:"}, Needs: one("prlimit")},
 }

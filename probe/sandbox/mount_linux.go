@@ -22,7 +22,10 @@ func mountOwn(facts *Facts) error {
 	if !facts.Proc && facts.ReadOnly {
 		// The settings of the namespace are written through what there is.
 		writable := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
-		_ = unix.MountSetattr(unix.AT_FDCWD, "/proc", unix.AT_RECURSIVE, &writable)
+		if unix.MountSetattr(unix.AT_FDCWD, "/proc", unix.AT_RECURSIVE, &writable) != nil {
+			// What is mounted below it may have to stay as it is.
+			_ = unix.MountSetattr(unix.AT_FDCWD, "/proc", 0, &writable)
+		}
 	}
 	facts.Sys = unix.Mount("sysfs", "/sys", "sysfs", flags, "") == nil
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {

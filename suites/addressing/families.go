@@ -12,7 +12,6 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/sock"
-	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -38,8 +37,7 @@ var _ = suite.It("serves IPv4 clients on a socket bound to [::]", check.Check{
 	},
 }, func(ctx SpecContext) {
 	spec.NeedIPv6()
-	v6Only, err := sysctl.Read(v6OnlySetting)
-	Expect(err).NotTo(HaveOccurred())
+	v6Only := spec.Setting(v6OnlySetting)
 	deadline := spec.Within(ctx, patience)
 	listener := open(sock.TCP, sock.IPv6)
 	spec.BindToLo(listener)
@@ -62,7 +60,7 @@ var _ = suite.It("serves IPv4 clients on a socket bound to [::]", check.Check{
 		to = c.family.Loopback(receiverAt.Port())
 		sender := open(sock.UDP, c.family)
 		from = bindAny(sender, loopback(c.family))
-		_, err = sender.SendTo(deadline, []byte("anybody?"), to, 0)
+		_, err := sender.SendTo(deadline, []byte("anybody?"), to, 0)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(receivedFrom(deadline, receiver, from)).To(Equal(netip.AddrPortFrom(c.seenAs, from.Port())),
 			"how the receiver on udp %v sees what was sent to %v, with %s at %s", receiverAt, to, v6OnlySetting, v6Only)

@@ -54,7 +54,8 @@ func liftErrorLimits() error {
 		{"net/ipv6/icmp/ratemask", ""},
 	} {
 		err := os.WriteFile("/proc/sys/"+setting.name, []byte(setting.value+"\n"), 0)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		ipv6 := strings.HasPrefix(setting.name, "net/ipv6/") // which may be off
+		if err != nil && !(ipv6 && errors.Is(err, fs.ErrNotExist)) {
 			return fmt.Errorf("set %s to %q: %w", strings.ReplaceAll(setting.name, "/", "."), setting.value, err)
 		}
 	}
@@ -64,6 +65,14 @@ func liftErrorLimits() error {
 // addIPv6 gives an interface of the calling thread's zone its address, unless
 // there is no IPv6 in the kernel or new interfaces come without it.
 func addIPv6(ctx context.Context, name string, prefix netip.Prefix) (without string, err error) {
+	switch probe, err := sock.New(sock.UDP, sock.IPv6); {
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return "the kernel has no IPv6 sockets", nil
+	case err != nil:
+		return "", err
+	default:
+		_ = probe.Close() // it was never used
+	}
 	for _, name := range []string{"lo", name} {
 		setting := "net.ipv6.conf." + name + ".disable_ipv6"
 		value, err := sysctl.Read(setting)

@@ -19,7 +19,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/socktable"
-	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -106,9 +105,7 @@ func lowestAllowed() uint16 {
 	if rights.Effective.Has(process.NetBindService) {
 		return 0
 	}
-	setting, err := sysctl.Read(unprivilegedSetting)
-	Expect(err).NotTo(HaveOccurred())
-	low, err := strconv.ParseUint(setting, 10, 16)
+	low, err := strconv.ParseUint(spec.Setting(unprivilegedSetting), 10, 16)
 	Expect(err).NotTo(HaveOccurred(), "%s", unprivilegedSetting)
 	return uint16(low)
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/sock"
-	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -36,8 +35,7 @@ var _ = suite.It("chooses ephemeral ports from the range that is set", check.Che
 		"list the programs at the hooks: `bpftool cgroup tree`",
 	},
 }, func(ctx SpecContext) {
-	limits, err := ephemeralRange()
-	Expect(err).NotTo(HaveOccurred())
+	limits := ephemeralRange()
 	for _, family := range families() {
 		for _, kind := range kinds {
 			deadline := spec.Within(ctx, patience)
@@ -59,8 +57,7 @@ var _ = suite.It("chooses ephemeral ports from the range that is set", check.Che
 
 func expectWithin(limits portRange, ports []uint16, what string) {
 	GinkgoHelper()
-	now, err := ephemeralRange()
-	Expect(err).NotTo(HaveOccurred())
+	now := ephemeralRange()
 	if now != limits {
 		spec.Inconclusive("%s was changed meanwhile, from %v to %v", rangeSetting, limits, now)
 	}
@@ -103,12 +100,11 @@ func ownPort(s *sock.Socket) uint16 {
 // portRange is the ports from first to last, both included.
 type portRange struct{ first, last uint16 }
 
-func ephemeralRange() (portRange, error) {
-	text, err := sysctl.Read(rangeSetting)
-	if err != nil {
-		return portRange{}, err
-	}
-	return parseRange(text)
+func ephemeralRange() portRange {
+	GinkgoHelper()
+	limits, err := parseRange(spec.Setting(rangeSetting))
+	Expect(err).NotTo(HaveOccurred())
+	return limits
 }
 
 func parseRange(text string) (r portRange, err error) {

@@ -23,7 +23,7 @@ import (
 var _ = suite.It("keeps the low ports for those who may bind them", check.Check{
 	ID: "PORT-007", Grade: check.GradeFail, OS: "linux",
 	Source: "Documentation/networking/ip-sysctl.rst, ip_unprivileged_port_start; ip(7), EACCES; capabilities(7), CAP_NET_BIND_SERVICE",
-	Needs:  []check.Need{check.Sandbox, writableSettings},
+	Needs:  []check.Need{check.Sandbox, check.OwnSettings},
 	Asks:   "In a private namespace, sets net.ipv4.ip_unprivileged_port_start to 1024, 5000 and 0 and binds ports on both sides of it, over TCP and UDP, IPv4 and IPv6. Without CAP_NET_BIND_SERVICE a port below it must be refused with EACCES and any other be given; with the capability, and at 0, all must be given.",
 	Why:    "What answers on a port below 1024 is taken for the machine's own service. Where the limit does not hold, any user can pose as its web, mail or SSH server; where it holds too much, a web server that was given the capability, or a container that was given the ports, does not start.",
 	Causes: []string{
@@ -37,9 +37,7 @@ var _ = suite.It("keeps the low ports for those who may bind them", check.Check{
 }, func(ctx SpecContext) {
 	s := spec.Sandbox(ctx, sandbox.Config{})
 	attempts, err := bindLow.Call(ctx, s, "", []int{1024, 5000, 0})
-	if errors.Is(err, syscall.EROFS) {
-		spec.Skip(writableSettings, err.Error())
-	}
+	spec.SkipLacking(err)
 	Expect(err).NotTo(HaveOccurred())
 	for _, a := range attempts {
 		switch {
@@ -57,11 +55,6 @@ var _ = suite.It("keeps the low ports for those who may bind them", check.Check{
 })
 
 const unprivilegedSetting = "net.ipv4.ip_unprivileged_port_start"
-
-var writableSettings = check.Need{
-	Name: "writable /proc/sys",
-	How:  "run it outside of the container, or in one that was started with --privileged",
-}
 
 // attempt is one bind of a loopback address.
 type attempt struct {

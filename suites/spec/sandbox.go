@@ -3,6 +3,9 @@ package spec
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -27,4 +30,29 @@ func Sandbox(ctx context.Context, config sandbox.Config) *sandbox.Sandbox {
 func skipRefused(refused *sandbox.RefusedError) {
 	ginkgo.GinkgoHelper()
 	Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
+}
+
+// SkipLacking skips the spec where an error of what ran in a sandbox says that
+// not even there is to be had what the check takes. A container that hides
+// parts of its /proc, or has it read-only, refuses the sandbox one of its own;
+// a seccomp filter that refuses raw sockets holds inside as well; and a kernel
+// may lack the setting.
+func SkipLacking(err error) {
+	ginkgo.GinkgoHelper()
+	if err == nil {
+		return
+	}
+	for _, lack := range []struct {
+		says     string
+		need     check.Need
+		refusals []error
+	}{
+		{"/proc/sys/", check.OwnSettings, []error{syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.ENOENT}},
+		{"open a raw socket", check.NetRaw, []error{syscall.EACCES, syscall.EPERM}},
+	} {
+		is := func(refusal error) bool { return errors.Is(err, refusal) }
+		if strings.Contains(err.Error(), lack.says) && slices.ContainsFunc(lack.refusals, is) {
+			Skip(lack.need, err.Error())
+		}
+	}
 }

@@ -2,12 +2,16 @@ package spec
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/counters"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
 // LetLoopbackPass is the remedy where a firewall takes away what the machine
@@ -28,4 +32,17 @@ func Snapshot() counters.Snapshot {
 	s, err := counters.Read()
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	return s
+}
+
+// Setting reads a setting of the kernel (sysctl(8)). It skips the spec where it
+// cannot be seen, as where /proc/sys is hidden and in network namespaces of
+// older kernels.
+func Setting(name string) string {
+	ginkgo.GinkgoHelper()
+	text, err := sysctl.Read(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		Skip(check.Need{Name: name, How: "run it outside of a container, or on a later Linux, where the setting can be read"}, err.Error())
+	}
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	return text
 }

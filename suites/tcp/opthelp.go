@@ -1,36 +1,20 @@
 package tcp
 
 import (
-	"errors"
-	"io/fs"
 	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/sock"
-	"github.com/loopcheck/loopcheck/probe/sysctl"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
-
-// settingText is a setting of the kernel as it stands. It skips the spec where
-// there is none, as in network namespaces of older kernels.
-func settingText(name string) string {
-	GinkgoHelper()
-	text, err := sysctl.Read(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		spec.Skip(check.Need{Name: name, How: "run it outside of a container, or on a later Linux, where the setting can be read"}, err.Error())
-	}
-	Expect(err).NotTo(HaveOccurred())
-	return text
-}
 
 // setting is a setting of the kernel that is one number.
 func setting(name string) int {
 	GinkgoHelper()
-	n, err := strconv.Atoi(settingText(name))
+	n, err := strconv.Atoi(spec.Setting(name))
 	Expect(err).NotTo(HaveOccurred(), name)
 	return n
 }
@@ -39,7 +23,7 @@ func setting(name string) int {
 func settings(name string) []int {
 	GinkgoHelper()
 	var numbers []int
-	for _, field := range strings.Fields(settingText(name)) {
+	for _, field := range strings.Fields(spec.Setting(name)) {
 		n, err := strconv.Atoi(field)
 		Expect(err).NotTo(HaveOccurred(), name)
 		numbers = append(numbers, n)

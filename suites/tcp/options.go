@@ -168,12 +168,12 @@ var _ = suite.It("gives sockets the congestion control that is set, and others o
 		"look for programs that choose: `bpftool cgroup tree`, `bpftool struct_ops list`",
 	},
 }, func(SpecContext) {
-	want := settingText("net.ipv4.tcp_congestion_control")
+	want := spec.Setting("net.ipv4.tcp_congestion_control")
 	Expect(open().CongestionControl()).To(Equal(want), "TCP_CONGESTION of a fresh socket, which net.ipv4.tcp_congestion_control sets")
 	Expect(choose("no_such_one")).To(MatchError(syscall.ENOENT), "choosing a congestion control that there is none of")
 
-	allowed := strings.Fields(settingText("net.ipv4.tcp_allowed_congestion_control"))
-	available := strings.Fields(settingText("net.ipv4.tcp_available_congestion_control"))
+	allowed := strings.Fields(spec.Setting("net.ipv4.tcp_allowed_congestion_control"))
+	available := strings.Fields(spec.Setting("net.ipv4.tcp_available_congestion_control"))
 	Expect(available).To(ContainElement(want), "net.ipv4.tcp_available_congestion_control")
 	var refused []string
 	for _, name := range available {
