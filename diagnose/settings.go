@@ -22,6 +22,7 @@ var explained = map[string]func(Symptom) bool{
 	"net.ipv6.bindv6only":           among("ADDR-001"),
 	"net.core.somaxconn":            among("TCP-005", "TCP-006", "TCP-029"),
 	"net.core.rmem_default":         among("UDP-010", "PING-019"),
+	"net.core.optmem_max":           func(s Symptom) bool { return s.says(syscall.ENOBUFS) },
 	"net.ipv4.tcp_window_scaling":   among("TCP-083"),
 	"net.ipv4.ipfrag_high_thresh":   among("UDP-002", "UDP-010", "PING-006"),
 	"net.ipv6.ip6frag_high_thresh":  among("UDP-002"),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -131,6 +132,7 @@ func (p page) markdown() string {
 		p.alarms(&b)
 	}
 	if len(p.outcomes) > 0 {
+		p.shortfalls(&b)
 		p.each(&b)
 	}
 	return b.String()
@@ -211,6 +213,20 @@ func (p page) alarms(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %d | %s |\n", v.Name, cell(v.About), runs, cell(strings.Join(said, "; ")))
 	}
 	b.WriteString("\n")
+}
+
+// shortfalls lists what was not reached, with the reason where one is known.
+func (p page) shortfalls(b *strings.Builder) {
+	var lines []string
+	for _, o := range p.outcomes {
+		if o.Missing != "" || o.Err != nil || o.Noticed && o.Named && (o.Mended || o.NoRemedy != "") {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("- %s: %s. %s\n", o.Name, o.verdict(), cmp.Or(o.Beyond, "No reason is known: it ought to be.")))
+	}
+	if len(lines) > 0 {
+		fmt.Fprintf(b, "## What is not reached\n\n%s\n", strings.Join(lines, ""))
+	}
 }
 
 func (p page) each(b *strings.Builder) {

@@ -90,7 +90,8 @@ var drops = family("selective drops", []Fault{
 		Damage: rule("meta l4proto tcp ct state new drop"), Flagged: one("TCP-001"), Causes: one("new.*drop"), Ask: one("TCP-001"),
 	},
 	{
-		Name: "policy-drop", Hurts: "nothing on localhost is reached", World: one(firewall),
+		Name: "policy-drop", Beyond: "The remedy lets loopback pass before the policy, which may be meant for everything else; the list asks that the policy itself be taken back.",
+		Hurts: "nothing on localhost is reached", World: one(firewall),
 		Damage: one("nft 'chain inet lab input { policy drop; }'"), Flagged: one("PING-001"), Causes: one("policy.*drop"), Ask: one("PING-001"),
 	},
 	{

@@ -44,6 +44,9 @@ type Fault struct {
 	Causes []string
 	// NoRemedy is why no command can mend it; empty where one can.
 	NoRemedy string
+	// Beyond is why a part of what is asked of the fault is not reached; empty
+	// where all of it ought to be.
+	Beyond string
 	// Ask are the suites and checks that can notice the fault; the suites of
 	// Flagged where there are none.
 	Ask []string

@@ -168,7 +168,8 @@ var later = slices.Concat(
 	}),
 	family("names", []Fault{
 		{
-			Name: "hosts-misspelt", Hurts: "localhost is asked of a DNS server",
+			Name: "hosts-misspelt", Beyond: "The remedy adds the lines that are missing, and leaves the misspelt ones to whoever wrote them.",
+			Hurts:  "localhost is asked of a DNS server",
 			Damage: one("printf '127.0.0.1 locahost\\n::1 locahost\\n' > /etc/hosts"), Flagged: one("NAME-001"), Unaskable: true, Causes: one("/etc/hosts"),
 		},
 		{

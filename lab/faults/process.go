@@ -5,6 +5,7 @@ const anotherUser = "setpriv --reuid=1000 --regid=1000 --clear-groups"
 var limits = family("limits of the process", []Fault{
 	{
 		Name: "open-files-64", Hurts: "a server has no descriptor for its 60th client", Unaskable: true, RealRoot: true,
+		Beyond:  "The remedy raises a hard limit, which takes CAP_SYS_RESOURCE; the root of the machine that the table was made on does not have it.",
 		Process: Process{Wrap: "prlimit --nofile=64:64"}, Flagged: one("TCP-029"), Causes: one("open-file-limit"), Ask: one("TCP-029"), Needs: one("prlimit"),
 	},
 	{
@@ -13,10 +14,12 @@ var limits = family("limits of the process", []Fault{
 	},
 	{
 		Name: "locked-memory-0", Hurts: "sending without copying fails with ENOBUFS",
+		Beyond:  "The hard limit is as low, so that the remedy takes root; it is run as the user that is asked about.",
 		Process: Process{Wrap: anotherUser + " prlimit --memlock=0:0"}, Flagged: one("TCP-041"), Causes: one("memlock|locked memory"), Needs: []string{"prlimit", "setpriv"},
 	},
 	{
 		Name: "processes-40", Hurts: "a service cannot start threads and helpers", Unaskable: true,
+		Beyond:  "The hard limit is as low, so that the remedy takes root; it is run as the user that is asked about.",
 		Process: Process{Wrap: anotherUser + " prlimit --nproc=40:40"}, Flagged: one("LIM-*"), Causes: one("nproc|RLIMIT_NPROC"), Needs: []string{"prlimit", "setpriv"},
 	},
 })

@@ -23,12 +23,7 @@ var errChanged = fmt.Errorf("the rules changed each of the %d times they were re
 //
 // The error is a *PermissionError without CAP_NET_ADMIN.
 func Read(ctx context.Context) (*Ruleset, error) {
-	conn, err := nfnl.Dial()
-	if err != nil {
-		return nil, denied("read the netfilter rules", err)
-	}
-	defer conn.Close()
-	r, err := readConsistent(ctx, conn)
+	r, err := readNFTables(ctx)
 	if err != nil {
 		return nil, denied("read the netfilter rules", err)
 	}
@@ -44,6 +39,19 @@ func Read(ctx context.Context) (*Ruleset, error) {
 		r.Interfaces[i.Name] = uint32(i.Index)
 	}
 	return r, nil
+}
+
+// readNFTables reads what nf_tables has. A kernel without it has no tables.
+func readNFTables(ctx context.Context) (*Ruleset, error) {
+	conn, err := nfnl.Dial()
+	if errors.Is(err, syscall.EPROTONOSUPPORT) {
+		return &Ruleset{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return readConsistent(ctx, conn)
 }
 
 func denied(attempt string, err error) error {

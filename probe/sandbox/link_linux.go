@@ -32,6 +32,9 @@ func (z zones) join(link Link) error {
 					Attributes: &rtnetlink.LinkAttributes{Name: link.B.Name, NetNS: far},
 				}}},
 			}})
+			if errors.Is(err, unix.EOPNOTSUPP) {
+				return denied(fmt.Errorf("make a veth: %w", err))
+			}
 			if err != nil {
 				return fmt.Errorf("link %s in %q to %s in %q: %w", link.A.Name, link.A.Zone, link.B.Name, link.B.Zone, err)
 			}

@@ -21,6 +21,8 @@ func refusal(err error) error {
 		return err
 	}
 	switch errno {
+	case syscall.EOPNOTSUPP:
+		return &RefusedError{Why: "the kernel has no veth", How: "load it with `modprobe veth`, or use a kernel with CONFIG_VETH", Err: errno}
 	case syscall.EPERM, syscall.EACCES, syscall.ENOSPC, syscall.EINVAL, syscall.ENOSYS, syscall.EUSERS:
 	default:
 		return fmt.Errorf("start a sandbox: %w", err)

@@ -16,7 +16,10 @@ var known = []Setting{
 	},
 	{Name: "net.core.rmem_max"},
 	{Name: "net.core.wmem_max"},
-	{Name: "net.core.optmem_max"},
+	{
+		Name: "net.core.optmem_max", hurts: below(16384),
+		Does: "sending without copying (MSG_ZEROCOPY), and long filters and ancillary messages, fail with ENOBUFS",
+	},
 	{
 		Name: "net.ipv4.tcp_rmem", Default: "4096 131072 6291456", hurts: mostBelow(65536),
 		Does: "a receiver takes a few kilobytes at a time, and the sender waits for every one",

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -16,7 +17,7 @@ import (
 )
 
 var _ = suite.It("answers on every TCP port as the socket table says", check.Check{
-	ID: "PORT-014", Grade: check.GradeFail, OS: "linux",
+	ID: "PORT-014", Grade: check.GradeFail, OS: "linux", Timeout: wholeTimeout,
 	Source: "RFC 9293 3.10.7.1 (a closed port answers with RST), 3.10.7.2 (a listener with SYN-ACK)",
 	Asks:   "Sends a SYN to each port from 1 to 65535 of 127.0.0.1, and of ::1 where there is IPv6, and afterwards reads the socket table: a port where somebody listens must answer with SYN-ACK, every other with RST, and none with an ICMP error or not at all. A listener whose accept queue is full may be silent. Without CAP_NET_RAW the ports are asked by connections, and those where somebody listens are left alone.",
 	Why:    "A firewall on loopback, or a rule that redirects, shows nowhere else: the server runs, its port is listed, and clients on the machine wait for nothing or reach something else.",
@@ -29,7 +30,8 @@ var _ = suite.It("answers on every TCP port as the socket table says", check.Che
 		"see which rule counts the packets: `nft list ruleset` or `iptables -vnL`",
 		"list the eBPF programs: `bpftool net`, `bpftool cgroup tree`",
 	},
-}, func(ctx SpecContext) {
+}, func(specCtx SpecContext) {
+	ctx := spec.Within(specCtx, wholeRange)
 	for _, family := range families() {
 		addr := family.Loopback(0).Addr()
 		result := scanAll(ctx, addr)
@@ -72,6 +74,9 @@ func scanAll(ctx context.Context, addr netip.Addr) *portscan.Result {
 		}
 	}
 	result, err := portscan.Scan(ctx, options)
+	if errors.Is(err, context.DeadlineExceeded) {
+		spec.Inconclusive("the ports of %v were not all asked in %v: the machine is too slow, or too busy", addr, wholeRange)
+	}
 	Expect(err).NotTo(HaveOccurred())
 	return result
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -23,7 +24,7 @@ import (
 )
 
 var _ = suite.It("lets every port of 127.0.0.1 be bound, but those in use and those the user may not", check.Check{
-	ID: "PORT-013", Grade: check.GradeFail, OS: "linux",
+	ID: "PORT-013", Grade: check.GradeFail, OS: "linux", Timeout: wholeTimeout,
 	Source: "RFC 6335 6 (system, user and dynamic ports); bind(2), EADDRINUSE, EACCES",
 	Asks:   "Binds a socket to each port from 1 to 65535 of 127.0.0.1 and closes it again, over TCP (with SO_REUSEADDR, as servers do) and UDP. A port may be refused with EADDRINUSE where the socket table has somebody who holds it, whom the report names, and with EACCES below net.ipv4.ip_unprivileged_port_start without CAP_NET_BIND_SERVICE. No port may be refused in any other way.",
 	Why:    "A port that cannot be had although nobody has it keeps a service from starting, and nothing tells why: ss and lsof show no owner.",
@@ -36,7 +37,8 @@ var _ = suite.It("lets every port of 127.0.0.1 be bound, but those in use and th
 		"see what refused a bind: `ausearch -m avc`, `dmesg`, `bpftool cgroup tree`",
 		"find a process that holds a descriptor of it: `ls -l /proc/*/fd | grep socket`",
 	},
-}, func(ctx SpecContext) {
+}, func(specCtx SpecContext) {
+	ctx := spec.Within(specCtx, wholeRange)
 	low := lowestAllowed()
 	for _, kind := range kinds {
 		free, refused := bindEach(ctx, kind, portset.All())
@@ -60,6 +62,14 @@ var _ = suite.It("lets every port of 127.0.0.1 be bound, but those in use and th
 	}
 })
 
+const (
+	// wholeRange bounds the asking of all 65,535 ports, twice over. It takes
+	// tenths of a second; the rest is for emulated and small machines.
+	wholeRange = 30 * time.Second
+	// wholeTimeout is that with what comes before and after.
+	wholeTimeout = wholeRange + 10*time.Second
+)
+
 // bindTries is how many times a port is bound that is refused without a reason.
 const bindTries = 4
 
@@ -69,7 +79,9 @@ func bindEach(ctx context.Context, kind sock.Kind, ports portset.Set) (free []ui
 	GinkgoHelper()
 	refused = map[uint16]syscall.Errno{}
 	for port := range ports.All() {
-		Expect(ctx.Err()).NotTo(HaveOccurred())
+		if ctx.Err() != nil {
+			spec.Inconclusive("%d of %d %s ports were bound in %v: the machine is too slow, or too busy", len(free)+len(refused), ports.Len(), kind, wholeRange)
+		}
 		err := bindOnce(kind, sock.IPv4.Loopback(port))
 		if errno, ok := errors.AsType[syscall.Errno](err); ok {
 			refused[port] = errno

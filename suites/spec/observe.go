@@ -41,9 +41,15 @@ func Benchmark(r bench.Result) {
 
 // Flow records what the check sends, so that should it fail, the search for the
 // cause can send the same. Protocol is "tcp", "udp" or "icmp"; port 0 stands
-// for any of the ephemeral range.
+// for any of the ephemeral range. What was told already is not told again.
 func Flow(protocol string, to netip.AddrPort) {
-	attach("flow", check.Flow{Protocol: protocol, To: to})
+	flow := check.Flow{Protocol: protocol, To: to}
+	for _, entry := range ginkgo.CurrentSpecReport().ReportEntries {
+		if entry.GetRawValue() == flow {
+			return
+		}
+	}
+	attach("flow", flow)
 }
 
 func attach(name string, value any) {

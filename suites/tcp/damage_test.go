@@ -25,6 +25,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "tcp",
 			Want: map[string]string{
 				"TCP-001": "context deadline exceeded",
+				"TCP-003": "the refusal of closed port",
 				"TCP-054": "the first read",
 				"TCP-056": "what the peer reads",
 			},

@@ -143,10 +143,14 @@ var _ = spec.Job(suite, "ends a blocking connect at SO_SNDTIMEO with EINPROGRESS
 	spec.Evidence("connect", "%s after %v, in %s", seen.Errno, seen.After.Round(time.Millisecond), seen.State)
 })
 
+// mostSynAgain is how many retransmissions fit into the three seconds after which
+// one of them counts as too few, where there is one in each second.
+const mostSynAgain = 2
+
 var _ = spec.Job(suite, "gives up a connect after the tries that TCP_SYNCNT allows", check.Check{
 	ID: "TCP-008", Grade: check.GradeFail, OS: "linux", Slow: true, Needs: []check.Need{check.Sandbox},
 	Source: "tcp(7), TCP_SYNCNT; connect(2), ETIMEDOUT; RFC 6298 2 (one second before the first retransmission)",
-	Asks:   "In a network namespace of its own, connects a socket with TCP_SYNCNT of 1 to a listener whose queue is full. The SYN must be sent again once, and the connection end in ETIMEDOUT, not before one second has passed (usually after three).",
+	Asks:   "In a network namespace of its own, connects a socket with TCP_SYNCNT of 1 to a listener whose queue is full. The SYN must be sent again once, or twice where the kernel repeats it every second at first (tcp_syn_linear_timeouts, Linux 6.5), and the connection end in ETIMEDOUT, not before one second has passed (usually after three).",
 	Why:    "Load balancers and drivers find out by it within seconds that a server is gone. Where the option does nothing they try for two minutes (6 retransmissions).",
 	Causes: []string{
 		userSpaceStack,
@@ -165,7 +169,7 @@ var _ = spec.Job(suite, "gives up a connect after the tries that TCP_SYNCNT allo
 }, func(_ SpecContext, seen overflow) {
 	spec.Measure("given_up_after_ns", float64(seen.After))
 	Expect(seen.Errno).To(Equal(syscall.ETIMEDOUT), "what ended a connection with TCP_SYNCNT of 1 to a full queue")
-	Expect(seen.SynAgain).To(BeEquivalentTo(1), "how often the SYN was sent again with TCP_SYNCNT of 1")
+	Expect(seen.SynAgain).To(And(BeNumerically(">=", 1), BeNumerically("<=", mostSynAgain)), "how often the SYN was sent again with TCP_SYNCNT of 1")
 	Expect(seen.After).To(BeNumerically(">=", time.Second), "how long it took until a connection with TCP_SYNCNT of 1 was given up")
 	spec.Evidence("connect", "%s after %v, the SYN sent again %d time(s)", seen.Errno, seen.After.Round(time.Millisecond), seen.SynAgain)
 })
