@@ -5,58 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/loopcheck/loopcheck/probe/process"
 )
-
-// controlGroups are the folders of the control group that this process is in and of
-// those around it, the inner ones first, in the hierarchy that has a controller
-// (cgroups(7)): the one of version 2, or the controller's own of version 1.
-// Inside of a container the paths may be those of the machine, which are not
-// there; then the root of what is mounted is the container's.
-func controlGroups(controller string) []string {
-	text, err := fs.ReadFile(files, "proc/self/cgroup")
-	if err != nil {
-		return nil
-	}
-	var folders []string
-	for line := range strings.Lines(string(text)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) != 3 {
-			continue
-		}
-		var roots []string
-		switch {
-		case fields[0] == "0" && fields[1] == "":
-			roots = []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"}
-		case slices.Contains(strings.Split(fields[1], ","), controller):
-			roots = []string{"sys/fs/cgroup/" + controller, "sys/fs/cgroup/" + fields[1]}
-		}
-		for _, root := range roots {
-			for inner := path.Join("/", fields[2]); ; inner = path.Dir(inner) {
-				folder := path.Join(root, inner)
-				if _, err := fs.Stat(files, folder); err == nil && !slices.Contains(folders, folder) {
-					folders = append(folders, folder)
-				}
-				if inner == "/" {
-					break
-				}
-			}
-		}
-	}
-	return folders
-}
-
-// readCount reads a file with one number.
-func readCount(name string) (uint64, error) {
-	text, err := fs.ReadFile(files, name)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-}
 
 // stalled is from which part of the time on, in per cent, tasks that wait for
 // memory are taken for a cause.
@@ -70,13 +24,13 @@ func memory(_ context.Context, s Symptom) Diagnosis {
 		return Diagnosis{}
 	}
 	var d Diagnosis
-	for _, folder := range controlGroups("memory") {
+	for _, folder := range process.ControlGroups(files, "memory") {
 		for _, names := range [][2]string{{"memory.max", "memory.current"}, {"memory.limit_in_bytes", "memory.usage_in_bytes"}} {
-			limit, err := readCount(path.Join(folder, names[0]))
+			limit, err := process.ReadCount(files, path.Join(folder, names[0]))
 			if err != nil {
 				continue // "max"
 			}
-			used, err := readCount(path.Join(folder, names[1]))
+			used, err := process.ReadCount(files, path.Join(folder, names[1]))
 			if err != nil || limit == 0 || float64(used) < nearly*float64(limit) {
 				continue
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +21,9 @@ const (
 	nearly = 0.9
 )
 
+// processesCheck asks for room for so many more processes and threads.
+const processesCheck = "LIM-017"
+
 // readLimits and files are variables so that tests can show machines that this
 // one is not.
 var (
@@ -36,9 +38,7 @@ func limits(_ context.Context, s Symptom) Diagnosis {
 	case s.lacksLockedMemory():
 		return lockedMemory()
 	case s.lacksProcesses():
-		more := userProcesses()
-		more.Findings = append(more.Findings, groupProcesses().Findings...)
-		return more
+		return processes(s)
 	}
 	return Diagnosis{}
 }
@@ -53,7 +53,7 @@ func (s Symptom) lacksLockedMemory() bool {
 // lacksProcesses says whether the check may have met a limit of processes, to
 // which threads count (clone(2), EAGAIN).
 func (s Symptom) lacksProcesses() bool {
-	if s.Missing == "processes" {
+	if s.Check == processesCheck || s.Missing == "processes" {
 		return true
 	}
 	if !s.says(syscall.EAGAIN) {
@@ -99,81 +99,58 @@ func limitText(value uint64) string {
 	return strconv.FormatUint(value, 10)
 }
 
-// userProcesses finds a limit of processes that the user has reached. It does
-// not hold for root, and for those who may exceed it (getrlimit(2)).
-func userProcesses() Diagnosis {
+// processes finds the limits of processes that are about reached, or that leave
+// little room where that is what the check asks about.
+func processes(s Symptom) Diagnosis {
 	limits, err := readLimits()
-	limit, known := limits[process.MaxProcesses]
 	rights, rightsErr := readRights()
-	if err != nil || rightsErr != nil || !known || limit.Soft == process.Unlimited ||
-		rights.UID == 0 || rights.Effective.Has(process.SysResource) || rights.Effective.Has(process.SysAdmin) {
+	if err != nil || rightsErr != nil {
 		return Diagnosis{}
 	}
-	running := threadsOf(rights.UID)
-	if float64(running) < nearly*float64(limit.Soft) {
-		return Diagnosis{}
+	var d Diagnosis
+	for _, room := range process.Rooms(files, rights, limits) {
+		if s.Check == processesCheck && room.Left() >= process.UsualRoom || s.Check != processesCheck && float64(room.Running) < nearly*float64(room.Soft) {
+			continue
+		}
+		if room.Group == "" {
+			d.Findings = append(d.Findings, userProcesses(room))
+		} else {
+			d.Findings = append(d.Findings, groupProcesses(room))
+		}
 	}
+	return d
+}
+
+func userProcesses(room process.Room) Finding {
 	const id = "process-limit"
-	remedy := Remedy{Command: fmt.Sprintf("ulimit -u %s", limitText(limit.Hard)), Cause: id}
-	if limit.Hard <= limit.Soft {
+	remedy := Remedy{Command: fmt.Sprintf("ulimit -u %s", limitText(room.Hard)), Cause: id}
+	if room.Hard <= room.Soft {
 		remedy = Remedy{
-			Command: fmt.Sprintf("ulimit -u %d", 4*limit.Soft), Cause: id,
+			Command: fmt.Sprintf("ulimit -u %d", 4*room.Soft), Cause: id,
 			Note: "the hard limit is as low, so that it takes root; in a systemd unit it is LimitNPROC=",
 		}
 	}
-	return found(Finding{
+	return Finding{
 		Cause: Cause{
 			ID:       id,
-			Summary:  fmt.Sprintf("User %d may run %d processes and threads here, and runs about as many.", rights.UID, limit.Soft),
-			Evidence: []string{fmt.Sprintf("RLIMIT_NPROC: soft %d, hard %s; threads of the user in /proc: %d", limit.Soft, limitText(limit.Hard), running)},
+			Summary:  fmt.Sprintf("User %d may run %d processes and threads here, and runs %d.", room.UID, room.Soft, room.Running),
+			Evidence: []string{fmt.Sprintf("RLIMIT_NPROC: soft %d, hard %s; threads of the user in /proc: %d", room.Soft, limitText(room.Hard), room.Running)},
 		},
 		Remedies: []Remedy{remedy},
-	})
+	}
 }
 
-// threadsOf counts the threads of a user, as far as /proc shows them.
-func threadsOf(uid int) int {
-	count := 0
-	statuses, _ := fs.Glob(files, "proc/[0-9]*/status")
-	for _, name := range statuses {
-		text, err := fs.ReadFile(files, name)
-		if err != nil || process.Parse(string(text)).UID != uid {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			if rest, is := strings.CutPrefix(line, "Threads:"); is {
-				threads, _ := strconv.Atoi(strings.TrimSpace(rest))
-				count += threads
-			}
-		}
+func groupProcesses(room process.Room) Finding {
+	const id = "cgroup-pids-max"
+	return Finding{
+		Cause: Cause{
+			ID:       id,
+			Summary:  fmt.Sprintf("The control group of this process may hold %d processes and threads, and holds %d.", room.Soft, room.Running),
+			Evidence: []string{fmt.Sprintf("/%s/pids.max: %d; pids.current: %d", room.Group, room.Soft, room.Running)},
+		},
+		Remedies: []Remedy{{
+			Command: fmt.Sprintf("echo max > /%s/pids.max", quoted(room.Group)), Cause: id,
+			Note: "for good it is TasksMax= of a systemd unit, or --pids-limit of a container",
+		}},
 	}
-	return count
-}
-
-// groupProcesses finds a control group whose limit of processes is reached
-// (pids.max in Documentation/admin-guide/cgroup-v2.rst).
-func groupProcesses() Diagnosis {
-	for _, folder := range controlGroups("pids") {
-		limit, err := readCount(path.Join(folder, "pids.max"))
-		if err != nil {
-			continue
-		}
-		running, err := readCount(path.Join(folder, "pids.current"))
-		if err != nil || float64(running) < nearly*float64(limit) {
-			continue
-		}
-		const id = "cgroup-pids-max"
-		return found(Finding{
-			Cause: Cause{
-				ID:       id,
-				Summary:  fmt.Sprintf("The control group of this process may hold %d processes and threads, and holds about as many.", limit),
-				Evidence: []string{fmt.Sprintf("/%s/pids.max: %d; pids.current: %d", folder, limit, running)},
-			},
-			Remedies: []Remedy{{
-				Command: fmt.Sprintf("echo max > /%s/pids.max", quoted(folder)), Cause: id,
-				Note: "for good it is TasksMax= of a systemd unit, or --pids-limit of a container",
-			}},
-		})
-	}
-	return Diagnosis{}
 }

@@ -237,7 +237,10 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 			t.Logf("%s: not asked: %s", o.Name, o.Missing)
 			return
 		}
-		cells := rows[o.Name]
+		cells, known := rows[o.Name]
+		if !known || len(cells) < 4 {
+			return // TestThePageListsAll says so
+		}
 		if o.Err != nil || cells[1] == "yes" && !o.Noticed || cells[2] == "yes" && !o.Named || cells[3] == "yes" && !o.Mended {
 			t.Errorf("%s: %s %v, published was %q; why: %q", o.Name, o.verdict(), o.Err, cells[1:4], o.Why)
 		}
