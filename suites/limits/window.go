@@ -94,11 +94,11 @@ func closeWindow(ctx context.Context, _ *sandbox.Inside) (seen window, err error
 		if moved, err = movedTo(ctx, before, func(moved map[counter]int64) bool { return moved[windowProbes] > 0 }, toZeroWindow, windowProbes); err != nil {
 			return seen, err
 		}
+		seen.Closed, seen.Probed = moved[toZeroWindow], moved[windowProbes]
 		if ctx.Err() != nil {
 			return seen, nil // the judge says what did not come
 		}
 	}
-	seen.Closed, seen.Probed = moved[toZeroWindow], moved[windowProbes]
 	// Without a window nothing is under way.
 	unsent, first := client.Unsent()
 	unreadBytes, second := server.Unread()
