@@ -19,6 +19,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/run"
 	"github.com/loopcheck/loopcheck/harness/terminal"
+	"github.com/loopcheck/loopcheck/suites/limits"
 )
 
 // runOptions are the flags of run.
@@ -27,6 +28,9 @@ type runOptions struct {
 	out       string
 	json      bool
 	failOn    []string
+	// connections is how many at once the user expects of one process, 0 for
+	// no more than usual.
+	connections int
 }
 
 func newRun(a *app) *cobra.Command {
@@ -51,6 +55,7 @@ reports, marked interrupted. The second stops at once.`,
 	f.BoolVar(&o.selection.Full, "full", false, "also run the checks that are marked slow")
 	f.StringVar(&o.out, "out", "reports", "write the reports into a new folder under `DIR`; '' writes none")
 	f.BoolVar(&o.json, "json", false, "print the report as one JSON document instead of the summary")
+	f.IntVar(&o.connections, "expect-connections", 0, "warn where a process may open fewer files than `N` connections take (LIM-015); 0 asks for the usual 1,024")
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -83,6 +88,10 @@ func (a *app) run(o runOptions) error {
 			return &usageError{err}
 		}
 	}
+	if o.connections < 0 {
+		return usagef("--expect-connections %d: write how many connections one process will have at once", o.connections)
+	}
+	limits.ExpectConnections(o.connections)
 	plan, err := o.selection.Plan()
 	if err != nil {
 		return selectionError(err)

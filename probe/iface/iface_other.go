@@ -22,3 +22,12 @@ func Addresses() ([]Assigned, error) { return nil, errUnsupported }
 
 // RouteTo asks how a packet to the address would be sent.
 func RouteTo(netip.Addr) (Route, error) { return Route{}, errUnsupported }
+
+// SetMTU sets the largest packet that an interface takes whole.
+func SetMTU(string, int) error { return errUnsupported }
+
+// MTU is the largest packet that an interface takes whole, in bytes.
+func MTU(string) (int, error) { return 0, errUnsupported }
+
+// Features returns the offloads of an interface by the kernel's names.
+func Features(string) (map[string]Feature, error) { return nil, errUnsupported }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -196,6 +197,26 @@ func (r *reader) readFile(k kind) error {
 		}
 	}
 	return nil
+}
+
+func readFiles(ctx context.Context, o Options) ([]Socket, error) {
+	r := reader{states: stateMask(o.States), table: &Table{}}
+	for _, k := range kinds {
+		if k.file == "" || len(o.Protocols) > 0 && !slices.Contains(o.Protocols, k.protocol) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := r.readFile(k)
+		if errors.Is(err, fs.ErrNotExist) && k.family == sock.IPv6 && !haveIPv6() {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list %s sockets: %w", k.protocol, err)
+		}
+	}
+	return r.table.Sockets, nil
 }
 
 func (t *Table) nameInterfaces() {

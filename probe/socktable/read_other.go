@@ -15,3 +15,5 @@ var errUnsupported = fmt.Errorf("socket table of %s: %w", runtime.GOOS, errors.E
 func Read(context.Context, Options) (*Table, error) { return nil, errUnsupported }
 
 func (t *Table) readOwners(context.Context) error { return errUnsupported }
+
+func readFiles(context.Context, Options) ([]Socket, error) { return nil, errUnsupported }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package sock
+
+func WithoutDescriptors(func() error) error { return errUnsupported }
