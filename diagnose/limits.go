@@ -28,11 +28,9 @@ func openFiles(ctx context.Context, s Symptom) Diagnosis {
 	return Diagnosis{}
 }
 
-// What is asked of the limit that a service would be started with.
-const (
-	inheritedFilesCheck = "LIM-015"
-	usualFiles          = 1024
-)
+// inheritedFilesCheck asks for the limit that a service would be started with:
+// where it failed, that is too low.
+const inheritedFilesCheck = "LIM-015"
 
 // readInherited is a variable so that tests can show processes that this one is
 // not.
@@ -44,9 +42,6 @@ func inheritedFiles(ctx context.Context) Diagnosis {
 	limit, err := readInherited(ctx)
 	if err != nil {
 		return Diagnosis{Unseen: []Unseen{{What: "the limit of open files", Why: err.Error()}}}
-	}
-	if limit.Soft >= usualFiles {
-		return Diagnosis{}
 	}
 	return found(fileLimitFinding(fileLimit{soft: limit.Soft, hard: limit.Hard},
 		fmt.Sprintf("RLIMIT_NOFILE as inherited: soft %d, hard %d", limit.Soft, limit.Hard)))
@@ -66,7 +61,7 @@ func fileLimitFinding(limit fileLimit, evidence string) Finding {
 	switch {
 	case limit.soft >= limit.hard:
 		remedy.Note = "the hard limit is as low, so that it takes root; in a systemd unit it is LimitNOFILE="
-	case limit.hard < wantedFiles:
+	case limit.hard < wantedFiles || limit.soft >= wantedFiles:
 		remedy.Command = fmt.Sprintf("ulimit -n %d", limit.hard)
 	}
 	return Finding{

@@ -72,6 +72,7 @@ func TestProcessesOfAUser(t *testing.T) {
 		"none":                 {process.Status{UID: 1000}, process.Limit{Soft: process.Unlimited, Hard: process.Unlimited}, forked, "", ""},
 		"root":                 {process.Status{}, process.Limit{Soft: 40, Hard: 40}, forked, "", ""},
 		"it does not hold":     {process.Status{UID: 1000, Effective: 1 << process.SysResource}, process.Limit{Soft: 40, Hard: 40}, forked, "", ""},
+		"little left":          {process.Status{UID: 1000}, process.Limit{Soft: 100, Hard: 400}, Symptom{Check: processesCheck, Message: "62 more"}, "process-limit", "ulimit -u 400"},
 		"something else waits": {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 40}, Symptom{Message: "recv: " + syscall.EAGAIN.Error()}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,16 +165,16 @@ func TestInheritedFiles(t *testing.T) {
 		id      string
 		command string
 	}{
-		"low":               {process.Limit{Soft: 64, Hard: 4096}, "open-file-limit", "ulimit -n 4096"},
-		"low, and not much": {process.Limit{Soft: 64, Hard: 2048}, "open-file-limit", "ulimit -n 2048"},
-		"the usual":         {process.Limit{Soft: 1024, Hard: 4096}, "", ""},
+		"low":                              {process.Limit{Soft: 64, Hard: 4096}, "open-file-limit", "ulimit -n 4096"},
+		"low, and not much":                {process.Limit{Soft: 64, Hard: 2048}, "open-file-limit", "ulimit -n 2048"},
+		"enough but for what was expected": {process.Limit{Soft: 64000, Hard: 128000}, "open-file-limit", "ulimit -n 128000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			on(t, machine{files: fileLimit{soft: 4096, hard: 4096}})
 			readInherited = func(context.Context) (process.Limit, error) { return c.limit, nil }
 			d := Find(t.Context(), Symptom{Check: inheritedFilesCheck, Message: "64 files may be opened", Sandboxed: true})
 			expectOne(t, d, c.id, c.command)
-			if c.id != "" && !strings.Contains(d.Findings[0].Cause.Evidence[0], "soft 64") {
+			if c.id != "" && !strings.Contains(d.Findings[0].Cause.Evidence[0], "as inherited: soft 64") {
 				t.Errorf("evidence %q", d.Findings[0].Cause.Evidence)
 			}
 		})
