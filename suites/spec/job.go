@@ -38,6 +38,7 @@ func Job[Seen any](s *Suite, text string, c check.Check,
 		if refused, ok := errors.AsType[*sandbox.RefusedError](outcome.err); ok {
 			skipRefused(refused)
 		}
+		skipUnwritable(outcome.err)
 		outcome.load.ExcuseTimeout(outcome.err)
 		gomega.Expect(outcome.err).NotTo(gomega.HaveOccurred())
 		judge(ctx, outcome.seen.(Seen))
