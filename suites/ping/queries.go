@@ -85,7 +85,7 @@ func (s stamps) wrong() string {
 // clock is a stamp as a time of the day.
 func clock(stamp uint32) string {
 	if stamp >= dayMs {
-		return fmt.Sprintf("%#x, which is no time of the day", stamp)
+		return fmt.Sprintf("%d, which is no time of the day", stamp)
 	}
 	return time.UnixMilli(int64(stamp)).UTC().Format("15:04:05.000 UT")
 }

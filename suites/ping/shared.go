@@ -27,8 +27,8 @@ type receivers struct {
 
 var _ = spec.Job(suite, "gives the replies for two ping sockets of one identifier to the newer", check.Check{
 	ID: "PING-012", Grade: check.GradeWarn, OS: "linux", Needs: []check.Need{check.Sandbox},
-	Source: "linux, net/ipv4/ping.c, ping_get_port (SO_REUSEADDR) and ping_lookup (the last that was bound comes first)",
-	Asks: "In a network namespace of its own, binds two datagram sockets of ICMP with SO_REUSEADDR to one identifier and pings from the older. The newer must receive the reply, and the older none. " +
+	Source: "linux, net/ipv4/ping.c, ping_get_port (an identifier may be shared, without SO_REUSEADDR too) and ping_lookup (the last that was bound comes first)",
+	Asks: "In a network namespace of its own, binds two datagram sockets of ICMP to one identifier and pings from the older. The newer must receive the reply, and the older none. " +
 		"When the newer is closed, the older must receive its own again.",
 	Why: "Pingers that fix their identifier, as to be let through a firewall, share it when a second one is started, after a restart or a fork. " +
 		"Which of them gets the replies decides whose host is reported as down.",
@@ -66,8 +66,8 @@ func shareIdentifier(ctx context.Context, _ *sandbox.Inside) (seen receivers, er
 		if i == 0 {
 			at = sock.IPv4.Loopback(0)
 		}
-		if err := errors.Join(t.Set(sock.ReuseAddr, 1), t.Bind(at)); err != nil {
-			return seen, fmt.Errorf("ping socket %d of 2 with SO_REUSEADDR: %w", i+1, err)
+		if err := t.Bind(at); err != nil {
+			return seen, fmt.Errorf("ping socket %d of 2 of one identifier: %w", i+1, err)
 		}
 		if at, err = t.LocalAddr(); err != nil {
 			return seen, err

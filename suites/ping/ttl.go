@@ -35,7 +35,7 @@ var _ = suite.It("delivers packets with a TTL of 1 to itself, and refuses to sen
 
 	deadline := spec.Within(ctx, replyTimeout)
 	id := t.identifier(randomUint16())
-	Expect(t.ask(deadline, id, seq)).To(Succeed())
+	Expect(t.ask(deadline, id, seq)).To(Succeed(), "an echo request with IP_TTL of 1 to %v", v4Loopback)
 	_, err := t.awaitEcho(deadline, id, seq)
 	Expect(err).NotTo(HaveOccurred(), "an echo request with IP_TTL of 1 to %v", v4Loopback)
 	spec.Evidence("IP_TTL of 1", "answered")
