@@ -16,8 +16,9 @@ import (
 
 // Numbers of include/uapi/linux/in.h and include/linux/socket.h.
 const (
-	ipTTL       = 2
-	msgNoSignal = 0x4000
+	ipTTL        = 2
+	msgNoSignal  = 0x4000
+	protocolICMP = 1
 )
 
 // withoutEffect makes a setting of the sandboxes one that takes every value and
@@ -84,7 +85,7 @@ func TestChecksInSandboxesFailInADamagedStack(t *testing.T) {
 		"interfaces told":         inside("PING-008", "types of what came back", "sysctl -w net.ipv4.icmp_echo_enable_probe=1"),
 		"for everybody":           inside("PING-009", "as root, where net.ipv4.ping_group_range holds no group", "sysctl -w net.ipv4.ping_group_range='0 0'"),
 		"for nobody":              inside("PING-009", "where net.ipv4.ping_group_range holds the group", withoutEffect("net/ipv4/ping_group_range")...),
-		"with another error":      answered("PING-009", "operation not permitted", damage.Syscall{Name: "socket", Arguments: map[int]uint32{2: syscall.IPPROTO_ICMP}, Errno: syscall.EPERM}),
+		"with another error":      answered("PING-009", "operation not permitted", damage.Syscall{Name: "socket", Arguments: map[int]uint32{2: protocolICMP}, Errno: syscall.EPERM}),
 		"another identifier":      inside("PING-010", "identifier of an echo request from a ping socket", damage.Hook("output", 300, "icmp type echo-request icmp id set 1")...),
 		"reply to nobody":         inside("PING-010", "the echo reply for a ping socket", damage.Hook("output", 300, "icmp type echo-reply drop")...),
 		"everything taken":        answered("PING-011", "sending type 8, code 1 over a ping socket of IPv4", sent(0)),
