@@ -19,6 +19,7 @@ const (
 	ipTTL        = 2
 	msgNoSignal  = 0x4000
 	protocolICMP = 1
+	addressBytes = 16
 )
 
 // withoutEffect makes a setting of the sandboxes one that takes every value and
@@ -90,7 +91,7 @@ func TestChecksInSandboxesFailInADamagedStack(t *testing.T) {
 		"reply to nobody":         inside("PING-010", "the echo reply for a ping socket", damage.Hook("output", 300, "icmp type echo-reply drop")...),
 		"everything taken":        answered("PING-011", "sending type 8, code 1 over a ping socket of IPv4", sent(0)),
 		"nothing taken":           answered("PING-011", "sending type 8, code 0 over a ping socket of IPv4", sent(syscall.EINVAL)),
-		"not shared":              answered("PING-012", "ping socket 1 of 2 of one identifier", damage.Syscall{Name: "bind", Length: syscall.SizeofSockaddrInet4, Errno: syscall.EADDRINUSE}),
+		"not shared":              answered("PING-012", "ping socket 1 of 2 of one identifier", damage.Syscall{Name: "bind", Length: addressBytes, Errno: syscall.EADDRINUSE}),
 		"reply lost":              inside("PING-012", "which of two ping sockets", output("icmp type echo-reply drop")...),
 		"second lost":             inside("PING-012", "when the newer had been closed", output("icmp type echo-reply icmp sequence 2 drop")...),
 		"protocol dropped":        inside("PING-015", "await an ICMP error for a packet of protocol 253", damage.Input("ip protocol 253 drop")...),
