@@ -120,6 +120,9 @@ var _ = suite.It("asks DNS for localhost where the hosts file is empty", check.C
 		CLibrary: true,
 	})
 	for _, f := range seen.Found {
+		if how, starved := load.Starved(); starved && len(f.Addrs) == 0 {
+			spec.Inconclusive("%s found nothing for %s, but %s", f.Who, f.Name, how)
+		}
 		Expect(f.Asked).To(ContainElement(name+"."), "names that %s asked DNS for, to look up %s with an empty hosts file", f.Who, f.Name)
 		Expect(list(f.Addrs)).To(Equal(elsewhere.String()), "what %s found for %s, of which DNS says %v", f.Who, f.Name, elsewhere)
 		spec.Evidence(f.Who, "asked DNS for %s", strings.Join(f.Asked, ", "))
@@ -163,9 +166,8 @@ var _ = suite.It("asks no DNS server for localhost, and leads neither it nor wha
 	hosts, sources, resolver := textOf(hostnames.HostsPath), textOf(hostnames.SourcesPath), textOf(hostnames.ResolverPath)
 	for _, h := range hostnames.ParseHosts(hosts) {
 		for _, name := range h.Names {
-			if isLocalhost(name) && !h.Addr.IsLoopback() {
-				Expect(h.Addr.String()).To(BeEmpty(), "what line %d of %s leads %s to, which is no loopback address", h.Line, hostnames.HostsPath, name)
-			}
+			Expect(!isLocalhost(name) || h.Addr.IsLoopback()).To(
+				BeTrueBecause("line %d of %s leads %s to %v, which is no loopback address", h.Line, hostnames.HostsPath, name, h.Addr))
 		}
 	}
 	inside, outside := serversOf(resolver)

@@ -98,7 +98,7 @@ func TestQuestionsForLocalhostAreNoticed(t *testing.T) {
 		"a name below it": {
 			Setup:  hosts(localhost + "192.0.2.9 App.Localhost\n"),
 			Filter: "NAME-003",
-			Want:   map[string]string{"NAME-003": "what line 4 of /etc/hosts leads App.Localhost to, which is no loopback address\nExpected\n    192.0.2.9"},
+			Want:   map[string]string{"NAME-003": "line 4 of /etc/hosts leads App.Localhost to 192.0.2.9, which is no loopback address"},
 		},
 		"IPv6 alone": {
 			Setup:  slices.Concat(hosts("::1 localhost\n"), resolver(elsewhere)),

@@ -63,7 +63,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "names",
 			Want: map[string]string{
 				"NAME-001": "addresses of localhost that are no loopback ones\nExpected\n    [192.0.2.7]",
-				"NAME-003": "what line 1 of /etc/hosts leads localhost to, which is no loopback address\nExpected\n    192.0.2.7",
+				"NAME-003": "line 1 of /etc/hosts leads localhost to 192.0.2.7, which is no loopback address",
 				"NAME-006": "bind to 192.0.2.7, an address of localhost",
 			},
 		},

@@ -138,3 +138,13 @@ func TestStampsAreTheTimeOfTheDay(t *testing.T) {
 		NewWithT(t).Expect(c.s.wrong()).To(Equal(c.want), name)
 	}
 }
+
+// Containers give private namespaces, at times, in which no setting can be
+// changed.
+func TestReadOnlySettingsAreASkip(t *testing.T) {
+	readOnly := []string{"mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys"}
+	for id, o := range damage.OutcomesInside(t, nil, readOnly, "PING-005 || PING-009 || PING-010 || PING-011 || PING-012") {
+		NewWithT(t).Expect(o).To(And(
+			HaveField("State", check.Skip), HaveField("Message", ContainSubstring("writable /proc/sys"))), id)
+	}
+}
