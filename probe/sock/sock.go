@@ -26,6 +26,11 @@ type Kind int
 const (
 	TCP Kind = iota
 	UDP
+	// Ping is the datagram socket of ICMP and ICMPv6, whose port is the
+	// identifier of the echo requests that it sends (icmp(7)).
+	Ping
+	// Raw sends and receives packets of one protocol: see NewRaw.
+	Raw
 )
 
 func (k Kind) String() string {
@@ -34,6 +39,10 @@ func (k Kind) String() string {
 		return "tcp"
 	case UDP:
 		return "udp"
+	case Ping:
+		return "ping"
+	case Raw:
+		return "raw"
 	}
 	return fmt.Sprintf("kind %d", int(k))
 }

@@ -18,16 +18,26 @@ type Socket struct {
 	family Family
 }
 
-// New opens a socket (socket(2)).
+// New opens a socket (socket(2)). A raw one takes NewRaw.
 func New(kind Kind, family Family) (*Socket, error) {
-	domain, kindNumber := unix.AF_INET, unix.SOCK_STREAM
+	kindNumber, protocol := unix.SOCK_STREAM, 0
+	switch {
+	case kind == UDP:
+		kindNumber = unix.SOCK_DGRAM
+	case kind == Ping:
+		kindNumber, protocol = unix.SOCK_DGRAM, family.icmp()
+	case kind == Raw:
+		return nil, fmt.Errorf("open a raw socket of no protocol: %w", unix.EPROTONOSUPPORT)
+	}
+	return open(kind, family, kindNumber, protocol)
+}
+
+func open(kind Kind, family Family, kindNumber, protocol int) (*Socket, error) {
+	domain := unix.AF_INET
 	if family == IPv6 {
 		domain = unix.AF_INET6
 	}
-	if kind == UDP {
-		kindNumber = unix.SOCK_DGRAM
-	}
-	fd, err := unix.Socket(domain, kindNumber|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(domain, kindNumber|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open a %s socket over %s: %w", kind, family, err)
 	}

@@ -137,10 +137,22 @@ var errNotAsked = errors.New("not asked, so that nothing leaves the machine")
 // lookUp resolves a name by what is on the machine. In place of every question
 // to a DNS server it notes which that would have been.
 func lookUp(ctx context.Context, name string) answer {
+	return watched(func(resolver *net.Resolver) (addrs []netip.Addr, err error) {
+		addrs, err = resolver.LookupNetIP(ctx, "ip", name)
+		for i := range addrs {
+			addrs[i] = addrs[i].Unmap()
+		}
+		return addrs, err
+	})
+}
+
+// watched lends a resolver that asks no DNS server and notes which it would
+// have asked.
+func watched(ask func(*net.Resolver) ([]netip.Addr, error)) answer {
 	var a answer
 	// Questions for IPv4 and IPv6 are asked side by side.
 	var noting sync.Mutex
-	resolver := net.Resolver{
+	addrs, err := ask(&net.Resolver{
 		PreferGo: true,
 		Dial: func(_ context.Context, _, server string) (net.Conn, error) {
 			noting.Lock()
@@ -154,11 +166,7 @@ func lookUp(ctx context.Context, name string) answer {
 			}
 			return nil, errNotAsked
 		},
-	}
-	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
-	}
+	})
 	// Questions may still be under way when the context has ended.
 	noting.Lock()
 	defer noting.Unlock()

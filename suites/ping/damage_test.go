@@ -40,7 +40,11 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Want: map[string]string{
 				"PING-001": "pro-bing's echo requests to 127.0.0.1",
 				"PING-002": "pro-bing's echo requests to 127.255.255.254",
+				"PING-003": "pro-bing's echo requests to 127.0.0.0",
+				"PING-004": "an echo request to 127.255.255.255 without SO_BROADCAST",
 				"PING-006": "pro-bing's echo requests to 127.0.0.1",
+				"PING-016": "hold a UDP port closed: bind udp 127.0.0.1:0: cannot assign requested address",
+				"PING-017": "an echo request with IP_TTL of 1 to 127.0.0.1",
 				"PING-013": "hold a UDP port closed: bind udp 127.0.0.1:0: cannot assign requested address",
 				"PING-019": "pro-bing's echo requests to 127.0.0.1",
 			},
