@@ -57,33 +57,45 @@ func wrapIP(protocol byte, from, to netip.Addr, segment []byte) []byte {
 	return append(header, segment...)
 }
 
-// SendFrames sends IP packets, as they are and in this order, out at an
-// interface to a neighbour on its cable. Neither routes nor rules of the IP hooks
-// see them. It takes CAP_NET_RAW (packet(7)).
-func SendFrames(out string, to net.HardwareAddr, packets ...[]byte) error {
+// Frames sends IP packets out at one interface, as they are. Neither routes nor
+// rules of the IP hooks see them (packet(7)).
+type Frames struct{ fd, link int }
+
+// OpenFrames opens an interface to send at. It takes CAP_NET_RAW. Closing waits
+// until every processor has let go of it, for some milliseconds: keep it where
+// more will be sent.
+func OpenFrames(out string) (*Frames, error) {
 	link, err := net.InterfaceByName(out)
 	if err != nil {
-		return fmt.Errorf("look for %s: %w", out, err)
+		return nil, fmt.Errorf("look for %s: %w", out, err)
 	}
-	// Of protocol 0: it sends and receives nothing.
+	// Of protocol 0: it receives nothing.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open a packet socket: %w", err)
+		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	defer unix.Close(fd)
+	return &Frames{fd: fd, link: link.Index}, nil
+}
+
+// Send sends packets, in this order, to the neighbour on the cable who has that
+// MAC address.
+func (f *Frames) Send(to net.HardwareAddr, packets ...[]byte) error {
 	for _, packet := range packets {
 		protocol := uint16(unix.ETH_P_IP)
 		if packet[0]>>4 == 6 {
 			protocol = unix.ETH_P_IPV6
 		}
-		neighbour := &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: link.Index, Halen: uint8(len(to))}
+		neighbour := &unix.SockaddrLinklayer{Protocol: networkOrder(protocol), Ifindex: f.link, Halen: uint8(len(to))}
 		copy(neighbour.Addr[:], to)
-		if err := uninterrupted(func() error { return unix.Sendto(fd, packet, 0, neighbour) }); err != nil {
-			return fmt.Errorf("send a packet over %s to %s: %w", out, to, err)
+		if err := uninterrupted(func() error { return unix.Sendto(f.fd, packet, 0, neighbour) }); err != nil {
+			return fmt.Errorf("send a packet to %s: %w", to, err)
 		}
 	}
 	return nil
 }
+
+// Close closes the socket.
+func (f *Frames) Close() error { return unix.Close(f.fd) }
 
 // networkOrder is a number whose bytes in memory are in the network's order
 // (htons(3)).

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -163,11 +163,31 @@ func (p wirePlan) send(in *sandbox.Inside) error {
 	if err != nil {
 		return err
 	}
-	return in.Do(wireNeighbour, func() error { return p.sendTo(to) })
+	frames, err := wireFrames(in)
+	if err != nil {
+		return err
+	}
+	return frames.Send(to, p.packets()...)
 }
 
-func (p wirePlan) sendTo(machine net.HardwareAddr) error {
-	var packets [][]byte
+// wireFrames is the neighbour's end of the cable. It stays open as long as the
+// sandbox's process: closing it takes longer than all that is asked through it.
+var wireFrames = func() func(*sandbox.Inside) (*sock.Frames, error) {
+	var once sync.Once
+	var frames *sock.Frames
+	var err error
+	return func(in *sandbox.Inside) (*sock.Frames, error) {
+		once.Do(func() {
+			err = in.Do(wireNeighbour, func() (err error) {
+				frames, err = sock.OpenFrames(wireCard)
+				return err
+			})
+		})
+		return frames, err
+	}
+}()
+
+func (p wirePlan) packets() (packets [][]byte) {
 	for _, d := range p.Send {
 		if d.SYN {
 			packets = append(packets, sock.SYNPacket(d.From, d.To))
@@ -175,7 +195,7 @@ func (p wirePlan) sendTo(machine net.HardwareAddr) error {
 		}
 		packets = append(packets, sock.UDPPacket(d.From, d.To, []byte(d.Text)))
 	}
-	return sock.SendFrames(wireCard, machine, packets...)
+	return packets
 }
 
 // receive waits for what has to arrive. What need not is there by then, if it

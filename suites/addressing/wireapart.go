@@ -122,7 +122,7 @@ func (seen *apart) whose(ctx context.Context, first, second *sock.Socket) error 
 	if err == nil {
 		return server.Close()
 	}
-	reached, pollErr := eventsWithin(ctx, first, sock.Readable)
+	reached, pollErr := eventsWithin(ctx, first, sock.Readable, loSilence)
 	seen.Strayed = reached != 0
 	if seen.Strayed {
 		return nil

@@ -24,6 +24,9 @@ import (
 // connect(2).
 const loSilence = 20 * time.Millisecond
 
+// loGlance is enough to see what has been there for a while.
+const loGlance = time.Millisecond
+
 // loDown is what connections over an lo came to that is not up.
 type loDown struct {
 	NeverUp syscall.Errno // of a connect where it never was
@@ -104,10 +107,10 @@ func connectWithoutLo(ctx context.Context, in *sandbox.Inside) (seen loDown, err
 	if seen.Lowered, err = errnoOf(client.StartConnect(sock.IPv4.Loopback(wirePort))); err != nil {
 		return seen, err
 	}
-	if seen.Events, err = eventsWithin(ctx, client, sock.Readable|sock.Writable); err != nil {
+	if seen.Events, err = eventsWithin(ctx, client, sock.Readable|sock.Writable, loSilence); err != nil {
 		return seen, err
 	}
-	if seen.Reached, err = eventsWithin(ctx, listener, sock.Readable); err != nil {
+	if seen.Reached, err = eventsWithin(ctx, listener, sock.Readable, loGlance); err != nil {
 		return seen, err
 	}
 	info, err := client.TCPInfo()
@@ -115,9 +118,9 @@ func connectWithoutLo(ctx context.Context, in *sandbox.Inside) (seen loDown, err
 	return seen, err
 }
 
-// eventsWithin is what a socket has within the silence, 0 for nothing.
-func eventsWithin(ctx context.Context, s *sock.Socket, events sock.Event) (sock.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, loSilence)
+// eventsWithin is what a socket has within some time, 0 for nothing.
+func eventsWithin(ctx context.Context, s *sock.Socket, events sock.Event, limit time.Duration) (sock.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	seen, err := s.Poll(ctx, events)
 	if errors.Is(err, context.DeadlineExceeded) {
