@@ -94,7 +94,7 @@ func TestWhatComesInOverTheWireIsTold(t *testing.T) {
 		"asked for as ::ffff:127.0.0.1": {
 			Sandboxes: arriving("ip6 saddr ::ffff:127.0.0.1 meta l4proto tcp ip6 saddr set 2001:db8::9"),
 			Filter:    overTheWire,
-			Want:      map[string]string{"ADDR-020": "a SYN from ::ffff:127.0.0.1 on the wire: Ip6InHdrErrors grew by 0 and not by 1; the request for a connection was answered with 1 segment(s)"},
+			Want:      map[string]string{"ADDR-020": "a SYN from ::ffff:127.0.0.1 on the wire: the request for a connection was answered with 1 segment(s); Ip6InHdrErrors grew by 0 and not by 1"},
 			IPv6:      true,
 		},
 		"strong host model": {
@@ -194,6 +194,8 @@ func TestWhatNoDamageDoesIsTold(t *testing.T) {
 		Send:    []wireDatagram{wireFrom(netip.MustParseAddr("127.0.0.1"), wireOwn.Addr(), "from 127.0.0.1")},
 		Counted: map[string]int64{wireMartianSources: 1, wireMartianDestinations: 1},
 	}
-	g.Expect(martian.differences(wireSeen{Counted: map[string]int64{wireMartianSources: 9, wireMartianDestinations: 1}})).To(BeEmpty())
-	g.Expect(martian.differences(wireSeen{})).To(ConsistOf("in_martian_src grew by 0 and not by 1", "in_martian_dst grew by 0 and not by 1"))
+	_, missing := martian.differences(wireSeen{Counted: map[string]int64{wireMartianSources: 9, wireMartianDestinations: 1}})
+	g.Expect(missing).To(BeEmpty())
+	_, missing = martian.differences(wireSeen{})
+	g.Expect(missing).To(ConsistOf("in_martian_src grew by 0 and not by 1", "in_martian_dst grew by 0 and not by 1"))
 }

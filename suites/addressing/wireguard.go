@@ -30,12 +30,12 @@ var _ = suite.It("lets neighbours reach 127.0.0.1 with route_localnet, but not p
 		At:       home,
 		Send:     []wireDatagram{reach.arriving()},
 	}
-	expectWire(plan, wireAsk(ctx, plan), "with route_localnet at 1")
+	expectWire(ctx, plan, "with route_localnet at 1")
 	plan.Rule = true
 	plan.At = netip.IPv4Unspecified() // for the control, which is not for 127.0.0.1
 	plan.Send = []wireDatagram{reach, wireControl(sock.IPv4)}
 	plan.Counted = map[string]int64{wireRuleCounter: 1}
-	expectWire(plan, wireAsk(ctx, plan), "with route_localnet at 1 and the rule")
+	expectWire(ctx, plan, "with route_localnet at 1 and the rule")
 })
 
 var _ = suite.It("takes at one interface what is for its address on another", check.Check{
@@ -56,5 +56,5 @@ var _ = suite.It("takes at one interface what is for its address on another", ch
 		At:     wireSecond.Addr(),
 		Send:   []wireDatagram{wireFrom(wireOther.Addr(), wireSecond.Addr(), "for the address on lo").arriving()},
 	}
-	expectWire(plan, wireAsk(ctx, plan), "an address of lo, asked for at eth0")
+	expectWire(ctx, plan, "an address of lo, asked for at eth0")
 })

@@ -35,7 +35,7 @@ var _ = suite.It("drops what comes from the network with the address ::1, and co
 		},
 		Counted: map[string]int64{wireHeaderErrors: 2},
 	}
-	expectWire(plan, wireAsk(ctx, plan), "::1 on the wire")
+	expectWire(ctx, plan, "::1 on the wire")
 })
 
 var _ = suite.It("answers no connection that is asked for from the network as ::ffff:127.0.0.1", check.Check{
@@ -61,7 +61,7 @@ var _ = suite.It("answers no connection that is asked for from the network as ::
 		Send:    []wireDatagram{syn, wireControl(sock.IPv6)},
 		Counted: map[string]int64{wireHeaderErrors: 1},
 	}
-	expectWire(asked, wireAsk(ctx, asked), "a SYN from ::ffff:127.0.0.1 on the wire")
+	expectWire(ctx, asked, "a SYN from ::ffff:127.0.0.1 on the wire")
 
 	datagram := wireFrom(mapped, wireOwn6.Addr(), "a datagram from ::ffff:127.0.0.1")
 	datagram.May = true
@@ -70,8 +70,7 @@ var _ = suite.It("answers no connection that is asked for from the network as ::
 		At:   netip.IPv6Unspecified(),
 		Send: []wireDatagram{datagram, wireControl(sock.IPv6)},
 	}
-	seen := wireAsk(ctx, sent)
-	expectWire(sent, seen, "a datagram from ::ffff:127.0.0.1 on the wire")
+	seen := expectWire(ctx, sent, "a datagram from ::ffff:127.0.0.1 on the wire")
 	became := "dropped"
 	if slices.Contains(seen.Arrived, datagram.Text) {
 		became = "let in, as this kernel does: servers on [::] that trust 127.0.0.1 over UDP can be fooled by a neighbour"
