@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -158,10 +159,10 @@ const (
 )
 
 // wireCounters reads those of the calling thread's network namespace, but for
-// the rule's.
+// the rule's. What a kernel does not count stays 0.
 func wireCounters() (map[string]int64, error) {
 	martians, err := counters.ReadMartians()
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	snapshot, err := counters.Read()
@@ -171,7 +172,6 @@ func wireCounters() (map[string]int64, error) {
 	return map[string]int64{
 		wireMartianSources:      int64(martians.Sources),
 		wireMartianDestinations: int64(martians.Destinations),
-		// 0 without IPv6, where nobody asks for it.
 		wireHeaderErrors: snapshot["Ip6"]["InHdrErrors"],
 		wireSegments:     snapshot["Tcp"]["OutSegs"],
 	}, nil
