@@ -172,8 +172,8 @@ func wireCounters() (map[string]int64, error) {
 	return map[string]int64{
 		wireMartianSources:      int64(martians.Sources),
 		wireMartianDestinations: int64(martians.Destinations),
-		wireHeaderErrors: snapshot["Ip6"]["InHdrErrors"],
-		wireSegments:     snapshot["Tcp"]["OutSegs"],
+		wireHeaderErrors:        snapshot["Ip6"]["InHdrErrors"],
+		wireSegments:            snapshot["Tcp"]["OutSegs"],
 	}, nil
 }
 

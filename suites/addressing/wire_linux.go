@@ -238,7 +238,8 @@ func (p wirePlan) count(ctx context.Context, read func() (map[string]int64, erro
 		seen.Counted, seen.Answers = map[string]int64{}, now[wireSegments]-before[wireSegments]
 		missing := false
 		for name, want := range p.Counted {
-			seen.Counted[name] = now[name] - before[name]
+			// Those of martians are 32 bits wide.
+			seen.Counted[name] = int64(uint32(now[name] - before[name]))
 			missing = missing || seen.Counted[name] < want
 		}
 		if !missing || seen.Answers > 0 {

@@ -36,6 +36,7 @@ func (s *SharedSandbox) Use(ctx context.Context, links check.Need) *sandbox.Sand
 	if s.box != nil {
 		return s.box
 	}
+	load := StartLoad()
 	box, err := sandbox.Start(ctx, s.config)
 	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
 		skipRefused(refused)
@@ -43,6 +44,7 @@ func (s *SharedSandbox) Use(ctx context.Context, links check.Need) *sandbox.Sand
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		Skip(links, err.Error())
 	}
+	load.ExcuseTimeout(err)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "start a sandbox")
 	s.box = box
 	return box
