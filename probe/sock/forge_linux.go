@@ -41,25 +41,36 @@ func forgedUDP(from, to netip.AddrPort, payload []byte) []byte {
 	return append(datagram, payload...)
 }
 
-// rightChecksum is the ones' complement sum over the pseudo header and the
-// datagram; where it is 0, all ones stand for it (RFC 768).
+// rightChecksum is that of a datagram; where it is 0, all ones stand for it
+// (RFC 768).
 func rightChecksum(from, to netip.Addr, datagram []byte) uint16 {
+	if sum := transportChecksum(unix.IPPROTO_UDP, from, to, datagram); sum != 0 {
+		return sum
+	}
+	return 0xffff
+}
+
+// transportChecksum is the ones' complement sum over the pseudo header and the
+// segment (RFC 768, RFC 9293 3.1, RFC 8200 8.1).
+func transportChecksum(protocol byte, from, to netip.Addr, segment []byte) uint16 {
 	pseudo := append(from.AsSlice(), to.AsSlice()...)
-	pseudo = append(pseudo, 0, unix.IPPROTO_UDP)
-	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(datagram)))
-	all := append(pseudo, datagram...)
+	pseudo = append(pseudo, 0, protocol)
+	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(segment)))
+	all := append(pseudo, segment...)
 	if len(all)%2 == 1 {
 		all = append(all, 0)
 	}
+	return internetChecksum(all)
+}
+
+// internetChecksum is that of an even number of bytes (RFC 1071).
+func internetChecksum(data []byte) uint16 {
 	var sum uint32
-	for i := 0; i < len(all); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(all[i:]))
+	for i := 0; i < len(data); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(data[i:]))
 	}
 	for sum > 0xffff {
 		sum = sum&0xffff + sum>>16
-	}
-	if ^uint16(sum) == 0 {
-		return 0xffff
 	}
 	return ^uint16(sum)
 }

@@ -6,9 +6,15 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/iface"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/suites/spec"
 	"github.com/loopcheck/loopcheck/suites/spec/flowtest"
 )
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	m.Run()
+}
 
 func TestAddressing(t *testing.T) { spec.RunUnderGoTest(t, "addressing") }
 
