@@ -46,7 +46,7 @@ func TestAcceptChecksFailInADamagedStack(t *testing.T) {
 	}
 	const socketLevel, ip, tcp = solSocket, syscall.IPPROTO_IP, syscall.IPPROTO_TCP
 	damage.Table(t, map[string]damage.Case{
-		"connections limited": ruled("TCP-010", "connection 5 to 127.0.0.1", "tcp flags & (syn|ack) == syn limit rate over 1/hour burst 4 packets reject with tcp reset"),
+		"connections limited": ruled("TCP-010", "connection 5 of 8 that the queue of 127.0.0.1", "tcp flags & (syn|ack) == syn limit rate over 1/hour burst 4 packets reject with tcp reset"),
 
 		"EAGAIN by another name":       answered("TCP-011", "where nobody waits", damage.Syscall{Name: "accept4", Errno: syscall.ECONNABORTED}),
 		"reset connections kept back":  answered("TCP-012", "was reset", damage.Syscall{Name: "accept4", Errno: syscall.ECONNABORTED}),
@@ -104,6 +104,39 @@ func TestAcceptJobsFailInADamagedSandbox(t *testing.T) {
 		"SYN with data lost": inside("TCP-027", "whether data was acknowledged in the SYN of the second connection",
 			damage.Input("tcp flags & (syn|ack) == syn meta length gt 80 drop")...),
 	})
+}
+
+func TestAcceptChecksFollowTheSettings(t *testing.T) {
+	const all = "TCP-010 || TCP-011 || TCP-012 || TCP-013 || TCP-014 || TCP-015 || TCP-016 || TCP-017 || TCP-018 || TCP-019 || " +
+		"TCP-021 || TCP-022 || TCP-023 || TCP-024 || TCP-025 || TCP-026 || TCP-027 || TCP-028"
+	set := func(settings ...string) (commands []string) {
+		for _, setting := range settings {
+			commands = append(commands, "sysctl -w '"+setting+"'")
+		}
+		return commands
+	}
+	for name, setup := range map[string][]string{
+		"cookies":               set("net.ipv4.tcp_syncookies=2"),
+		"no cookies":            set("net.ipv4.tcp_syncookies=0"),
+		"service reflected":     set("net.ipv4.tcp_reflect_tos=1"),
+		"short queues":          set("net.core.somaxconn=2", "net.ipv4.tcp_abort_on_overflow=1"),
+		"no Fast Open":          set("net.ipv4.tcp_fastopen=0"),
+		"few ports":             set("net.ipv4.ip_local_port_range=40000 40031"),
+		"any address":           set("net.ipv4.ip_nonlocal_bind=1", "net.ipv6.ip_nonlocal_bind=1"),
+		"no IPv6":               set("net.ipv6.conf.all.disable_ipv6=1"),
+		"no IPv4 but 127.0.0.1": {"ip address del 127.0.0.1/8 dev lo", "ip address add 127.0.0.1/32 dev lo"},
+		"a small MTU":           {"ip link set lo mtu 1500"},
+		"a default route":       {"ip link add outside type veth peer name away", "ip link set outside up", "ip address add 192.0.2.1/24 dev outside", "ip route add default via 192.0.2.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for id, o := range damage.Outcomes(t, setup, all) {
+				if o.State == check.Fail || o.State == check.Warn {
+					t.Errorf("%s: %s: %s", id, o.State, o.Message)
+				}
+			}
+		})
+	}
 }
 
 func TestOrderOfAcceptedConnections(t *testing.T) {
