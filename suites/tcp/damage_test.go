@@ -26,6 +26,11 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Want: map[string]string{
 				"TCP-001": "context deadline exceeded",
 				"TCP-003": "the refusal of closed port",
+				"TCP-012": "the first read of a connection that was reset before it was accepted",
+				"TCP-018": "a connection to port 0, 127.0.0.1:0",
+				"TCP-021": "what the peer reads after a connect to AF_UNSPEC",
+				"TCP-022": "what the client reads that waited",
+				"TCP-024": "what the client reads that waited",
 				"TCP-054": "the first read",
 				"TCP-056": "what the peer reads",
 			},

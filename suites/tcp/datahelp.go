@@ -45,6 +45,12 @@ func readText(ctx context.Context, s *sock.Socket, size int, flags sock.Flag, wh
 func letBlock(ctx context.Context, s *sock.Socket) {
 	GinkgoHelper()
 	Expect(s.SetBlocking(true)).To(Succeed())
+	endWaits(ctx, s)
+}
+
+// endWaits ends what waits in the kernel on a blocking socket with the
+// context, or with the spec.
+func endWaits(ctx context.Context, s *sock.Socket) {
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(over)

@@ -100,13 +100,18 @@ func accepted(ctx context.Context, client *sock.Socket) (*sock.Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	return acceptFrom(ctx, listener, clientAddr)
+}
+
+// acceptFrom accepts the connection of one client.
+func acceptFrom(ctx context.Context, listener *sock.Socket, client netip.AddrPort) (*sock.Socket, error) {
 	for {
 		server, err := listener.Accept(ctx)
 		if err != nil {
 			return nil, err
 		}
 		// Somebody who scans the machine's ports may have come first.
-		if peer, err := server.PeerAddr(); err == nil && peer == clientAddr {
+		if peer, err := server.PeerAddr(); err == nil && peer == client {
 			return server, nil
 		}
 		server.Close()

@@ -11,6 +11,7 @@ import (
 )
 
 var syscallNumbers = map[string]uint32{
+	"accept4": unix.SYS_ACCEPT4, "getpeername": unix.SYS_GETPEERNAME, "shutdown": unix.SYS_SHUTDOWN,
 	"bind": unix.SYS_BIND, "connect": unix.SYS_CONNECT, "listen": unix.SYS_LISTEN,
 	"socket": unix.SYS_SOCKET, "socketpair": unix.SYS_SOCKETPAIR,
 	"setsockopt": unix.SYS_SETSOCKOPT, "getsockopt": unix.SYS_GETSOCKOPT, "sendmsg": unix.SYS_SENDMSG,
