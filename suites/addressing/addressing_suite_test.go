@@ -23,7 +23,7 @@ var _ = flowtest.Expect(func(id string) []check.Flow {
 	switch id {
 	case "ADDR-001":
 		return append(both, flowtest.To("udp", "127.0.0.1:0"), flowtest.To("udp", "[::1]:0"))
-	case "ADDR-004":
+	case "ADDR-002", "ADDR-004":
 		return both
 	case "ADDR-012":
 		return []check.Flow{flowtest.To("tcp", "127.0.0.1:0"), flowtest.To("tcp", "127.1.1.1:0")}

@@ -69,7 +69,13 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "addressing && !ADDR-010",
 			Want: map[string]string{
 				"ADDR-001": "::1 cannot be bound",
+				"ADDR-002": "::1 cannot be bound",
+				"ADDR-003": "::1 cannot be bound",
 				"ADDR-004": "::1 cannot be bound",
+				"ADDR-005": "::1 cannot be bound",
+				"ADDR-006": "::1 cannot be bound",
+				"ADDR-008": "::1 cannot be bound",
+				"ADDR-009": "::1 cannot be bound",
 				"ADDR-011": "lo is not as the kernel makes it: it is down",
 				"ADDR-012": "cannot assign requested address",
 				"ADDR-014": "datagrams from 10.9.9.9 to itself",
@@ -99,6 +105,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  with(card, damage.Input("tcp flags & rst == rst drop")...),
 			Filter: "addressing",
 			Want: map[string]string{
+				"ADDR-002": "a connection to 127.0.0.1:",
 				"ADDR-004": "a connection to 127.0.0.1:",
 				"ADDR-014": "a connection to 10.9.9.9 of card",
 				"ADDR-015": "a connection to 10.9.9.9 of card",

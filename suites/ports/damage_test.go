@@ -36,7 +36,8 @@ func TestEveryCheckPassesWithUnusualSettings(t *testing.T) {
 		"ports reserved":                {"sysctl -qw net.ipv4.ip_local_reserved_ports=62893,32768-60000"},
 		"every port unprivileged":       {"sysctl -qw net.ipv4.ip_unprivileged_port_start=0"},
 		"IPv6 apart":                    {"sysctl -e -qw net.ipv6.bindv6only=1"},
-		"addresses bound before theirs": {"sysctl -qw net.ipv4.ip_nonlocal_bind=1"},
+		"addresses bound before theirs": {"sysctl -qw net.ipv4.ip_nonlocal_bind=1", "sysctl -e -qw net.ipv6.ip_nonlocal_bind=1"},
+		"an address for documentation":  network,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,8 +55,13 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Filter: "ports && !PORT-007",
 			Want: map[string]string{
 				"PORT-001": "cannot assign requested address",
+				"PORT-005": "cannot assign requested address",
+				"PORT-006": "cannot assign requested address",
 				"PORT-008": "cannot assign requested address",
 				"PORT-009": "cannot assign requested address",
+				"PORT-010": "cannot assign requested address",
+				"PORT-011": "cannot assign requested address",
+				"PORT-012": "cannot assign requested address",
 				"PORT-013": "1-65535: cannot assign requested address",
 				"PORT-014": "127.0.0.1 is no address of this machine (no route leads there)",
 				"PORT-015": "cannot assign requested address",
@@ -165,7 +171,12 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 		"no address in the sandbox": {
 			Sandboxes: []string{"ip address flush dev lo"},
 			Filter:    "ports",
-			Want:      map[string]string{"PORT-007": "cannot assign requested address"},
+			Want: map[string]string{
+				"PORT-002": "cannot assign requested address",
+				"PORT-003": "cannot assign requested address",
+				"PORT-004": "cannot assign requested address",
+				"PORT-007": "cannot assign requested address",
+			},
 		},
 	})
 }

@@ -42,7 +42,7 @@ func redis() {
 func TestPorts(t *testing.T) { spec.RunUnderGoTest(t, "ports") }
 
 var _ = flowtest.Expect(func(id string) []check.Flow {
-	ports := map[string]uint16{"PORT-001": 0, "PORT-015": dynamicPort}
+	ports := map[string]uint16{"PORT-001": 0, "PORT-005": 0, "PORT-006": 0, "PORT-012": 0, "PORT-015": dynamicPort}
 	port, sends := ports[id]
 	if !sends {
 		return nil
