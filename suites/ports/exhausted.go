@@ -29,7 +29,7 @@ const exhaustedSettings = "give the machine more ports: `sysctl -w net.ipv4.ip_l
 var _ = spec.Job(suite, "says EADDRINUSE to a bind and EADDRNOTAVAIL to a connect when no ephemeral port is left", check.Check{
 	ID: "PORT-003", Grade: check.GradeFail, OS: "linux",
 	Source: "bind(2), EADDRINUSE (port 0); connect(2), EADDRNOTAVAIL; ip(7), ip_local_port_range",
-	Needs:  []check.Need{check.Sandbox, writableSettings},
+	Needs:  []check.Need{check.Sandbox, check.OwnSettings},
 	Asks:   "In a network namespace of its own with four ephemeral ports, binds sockets to port 0 over TCP and UDP, and connects over TCP to one listener, until no port is left, over IPv4 and IPv6. Each of the four must be given once; the fifth bind must end in EADDRINUSE, the fifth connect in EADDRNOTAVAIL.",
 	Why:    "A busy proxy or load generator that uses up its ports finds out by these errors, and adds addresses or waits. Where ports are left unused it stops early; where another error comes, or the call hangs, the shortage looks like a fault of the server.",
 	Causes: []string{
@@ -44,7 +44,7 @@ var _ = spec.Job(suite, "says EADDRINUSE to a bind and EADDRNOTAVAIL to a connec
 }, func(ctx context.Context, _ *sandbox.Inside) (seen space, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := seen.setRange(fewPorts, ""); err != nil || seen.Frozen != "" {
+	if err := setRange(fewPorts, ""); err != nil {
 		return seen, err
 	}
 	for _, family := range familiesHere() {
@@ -58,7 +58,7 @@ var _ = spec.Job(suite, "says EADDRINUSE to a bind and EADDRNOTAVAIL to a connec
 	}
 	return seen, nil
 }, func(_ SpecContext, seen space) {
-	seen.need()
+	seen.tell()
 	for _, t := range seen.Taken {
 		end := syscall.EADDRINUSE
 		if t.By == "connect" {
@@ -88,7 +88,7 @@ func (c portlessCall) String() string { return fmt.Sprintf("%s of udp over %s", 
 var _ = spec.Job(suite, "says EAGAIN to a UDP socket that connects or sends when no ephemeral port is left", check.Check{
 	ID: "PORT-004", Grade: check.GradeWarn, OS: "linux",
 	Source: "linux, net/ipv4/af_inet.c, inet_autobind",
-	Needs:  []check.Need{check.Sandbox, writableSettings},
+	Needs:  []check.Need{check.Sandbox, check.OwnSettings},
 	Asks:   "In a network namespace of its own with four ephemeral ports, binds UDP sockets to port 0 until EADDRINUSE. Another socket that was not bound then connects, and one sends to an address: both must end in EAGAIN. Over IPv4 and IPv6.",
 	Why:    "DNS resolvers and metrics clients open a socket for each request and meet this when there are many. A program that takes EAGAIN for a full send buffer waits until the socket is writable, which it always is, and spins; whoever looks into that has to know what it means.",
 	Causes: []string{
@@ -101,7 +101,7 @@ var _ = spec.Job(suite, "says EAGAIN to a UDP socket that connects or sends when
 		exhaustedSettings,
 	},
 }, func(_ context.Context, _ *sandbox.Inside) (seen portless, err error) {
-	if err := seen.setRange(fewPorts, ""); err != nil || seen.Frozen != "" {
+	if err := setRange(fewPorts, ""); err != nil {
 		return seen, err
 	}
 	for _, family := range familiesHere() {
@@ -112,7 +112,7 @@ var _ = spec.Job(suite, "says EAGAIN to a UDP socket that connects or sends when
 	}
 	return seen, nil
 }, func(_ SpecContext, seen portless) {
-	seen.need()
+	seen.tell()
 	for _, t := range seen.Taken {
 		Expect(t.Errno).To(Equal(syscall.EADDRINUSE), "%v, after it was given the ports %v of %v", t, t.Ports, fewPorts)
 	}
