@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 )
 
@@ -15,3 +16,6 @@ var errUnsupported = fmt.Errorf("socket table of %s: %w", runtime.GOOS, errors.E
 func Read(context.Context, Options) (*Table, error) { return nil, errUnsupported }
 
 func (t *Table) readOwners(context.Context) error { return errUnsupported }
+
+// Destroy ends a TCP connection, on Linux.
+func Destroy(context.Context, netip.AddrPort, netip.AddrPort) error { return errUnsupported }
