@@ -31,7 +31,10 @@ var _ = spec.Job(suite, "sends nothing more for a connection that is closed whil
 		tryTheHostsKernel,
 		spec.LetLoopbackPass,
 	},
-}, clsCloseInSynSent, func(_ SpecContext, seen clsClosedEarly) { clsJudgeClosedEarly(seen) })
+}, clsCloseInSynSent, func(_ SpecContext, seen clsClosedEarly) {
+	clsJudgeClosedEarly(Default, seen)
+	spec.Evidence("close in SYN_SENT", "%d segments sent; the connection is in %s", seen.Sent, clsName(seen.After))
+})
 
 // clsClosedEarly is what a close in SYN_SENT brought about.
 type clsClosedEarly struct {
@@ -40,12 +43,11 @@ type clsClosedEarly struct {
 	Resets        int64 // Tcp OutRsts
 }
 
-func clsJudgeClosedEarly(seen clsClosedEarly) {
+func clsJudgeClosedEarly(g Gomega, seen clsClosedEarly) {
 	GinkgoHelper()
-	Expect(seen.Before).To(Equal(sock.SynSent), "state of the connection before its close")
-	Expect(seen.Sent).To(BeZero(), "segments sent by the close of a connection in SYN_SENT, %d of them RST", seen.Resets)
-	Expect(clsName(seen.After)).To(Equal(clsName(clsGone)), "where the connection is after its close in SYN_SENT")
-	spec.Evidence("close in SYN_SENT", "%d segments sent; the connection is in %s", seen.Sent, clsName(seen.After))
+	g.Expect(seen.Before).To(Equal(sock.SynSent), "state of the connection before its close")
+	g.Expect(seen.Sent).To(BeZero(), "segments sent by the close of a connection in SYN_SENT, %d of them RST", seen.Resets)
+	g.Expect(clsName(seen.After)).To(Equal(clsName(clsGone)), "where the connection is after its close in SYN_SENT")
 }
 
 // clsBeforeSynAgain is how long after its SYN a connection is closed at the

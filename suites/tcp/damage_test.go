@@ -26,7 +26,10 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Want: map[string]string{
 				"TCP-001": "context deadline exceeded",
 				"TCP-054": "the first read",
+				"TCP-055": "the reset after an answer",
 				"TCP-056": "what the peer reads",
+				"TCP-058": "the reset that answers what was sent to a closed connection",
+				"TCP-069": "the RST of a peer that aborted",
 			},
 		},
 		"SYN refused with ICMP": {

@@ -37,12 +37,18 @@ var _ = spec.Job(suite, "runs out of ephemeral ports with EADDRNOTAVAIL, and use
 }, func(_ SpecContext, seen clsExhausted) {
 	seen.skip()
 	spec.Measure("usable_again_after_ns", float64(seen.After))
-	clsJudgeExhausted(seen)
-	Expect(seen.Reused).To(BeTrueBecause("the only ephemeral port is in TIME_WAIT and was not to be had for %v, in %d attempts, with net.ipv4.tcp_tw_reuse at %s", seen.After.Round(time.Millisecond), seen.Attempts, clsReuseLoopback))
-	Expect(seen.After).To(BeNumerically(">=", seen.Delay-clsTick), "after what time a port in TIME_WAIT was used again")
-	Expect(seen.Echoed).To(Equal(clsEcho), "what came over the connection from a port that was in TIME_WAIT")
+	clsJudgeReused(Default, seen)
 	spec.Evidence("one port", "in use: %s; in TIME_WAIT: used again after %v, in attempt %d", clsSays(seen.Full), seen.After.Round(time.Millisecond), seen.Attempts)
 })
+
+// clsJudgeReused wants the port back when its time is over.
+func clsJudgeReused(g Gomega, seen clsExhausted) {
+	GinkgoHelper()
+	clsJudgeExhausted(g, seen)
+	g.Expect(seen.Reused).To(BeTrueBecause("the only ephemeral port is in TIME_WAIT and was not to be had for %v, in %d attempts, with net.ipv4.tcp_tw_reuse at %s", seen.After.Round(time.Millisecond), seen.Attempts, clsReuseLoopback))
+	g.Expect(seen.After).To(BeNumerically(">=", seen.Delay-clsTick), "after what time a port in TIME_WAIT was used again")
+	g.Expect(seen.Echoed).To(Equal(clsEcho), "what came over the connection from a port that was in TIME_WAIT")
+}
 
 var _ = spec.Job(suite, "uses no port in TIME_WAIT again with tcp_tw_reuse=0", check.Check{
 	ID: "TCP-063", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, clsWritable},
@@ -63,14 +69,20 @@ var _ = spec.Job(suite, "uses no port in TIME_WAIT again with tcp_tw_reuse=0", c
 	return clsExhaust(ctx, clsReuseNever)
 }, func(_ SpecContext, seen clsExhausted) {
 	seen.skip()
-	clsJudgeExhausted(seen)
-	Expect(seen.TooSoon).To(BeFalse(), "whether a port in TIME_WAIT was used again with net.ipv4.tcp_tw_reuse at %s", clsReuseNever)
-	Expect(seen.Reused).To(BeTrueBecause("the port in TIME_WAIT was not to be had with net.ipv4.tcp_tw_reuse back at %s either, in %d attempts in %v", clsReuseLoopback, seen.Attempts, seen.After.Round(time.Millisecond)))
+	clsJudgeHeld(Default, seen)
 	spec.Evidence("one port in TIME_WAIT", "%s for %v, in %d attempts; used again with tcp_tw_reuse back at %s", syscall.EADDRNOTAVAIL, seen.Held.Round(time.Millisecond), seen.HeldAttempts, clsReuseLoopback)
 })
 
-// clsJudgeExhausted wants a connection beyond the last port to be refused.
-func clsJudgeExhausted(seen clsExhausted) {
+// clsJudgeHeld wants the port to stay in use until the setting allows it.
+func clsJudgeHeld(g Gomega, seen clsExhausted) {
 	GinkgoHelper()
-	Expect(clsSays(seen.Full)).To(Equal(clsSays(syscall.EADDRNOTAVAIL)), "a connect while the only ephemeral port is in use")
+	clsJudgeExhausted(g, seen)
+	g.Expect(seen.TooSoon).To(BeFalse(), "whether a port in TIME_WAIT was used again, after %v, with net.ipv4.tcp_tw_reuse at %s", seen.Held.Round(time.Millisecond), clsReuseNever)
+	g.Expect(seen.Reused).To(BeTrueBecause("the port in TIME_WAIT was not to be had with net.ipv4.tcp_tw_reuse back at %s either, in %d attempts in %v", clsReuseLoopback, seen.Attempts, seen.After.Round(time.Millisecond)))
+}
+
+// clsJudgeExhausted wants a connection beyond the last port to be refused.
+func clsJudgeExhausted(g Gomega, seen clsExhausted) {
+	GinkgoHelper()
+	g.Expect(clsSays(seen.Full)).To(Equal(clsSays(syscall.EADDRNOTAVAIL)), "a connect while the only ephemeral port is in use")
 }

@@ -15,6 +15,7 @@ var syscallNumbers = map[string]uint32{
 	"socket": unix.SYS_SOCKET, "socketpair": unix.SYS_SOCKETPAIR,
 	"setsockopt": unix.SYS_SETSOCKOPT, "getsockopt": unix.SYS_GETSOCKOPT, "sendmsg": unix.SYS_SENDMSG,
 	"recvfrom": unix.SYS_RECVFROM, "recvmsg": unix.SYS_RECVMSG, "ioctl": unix.SYS_IOCTL, "sendfile": unix.SYS_SENDFILE,
+	"shutdown": unix.SYS_SHUTDOWN,
 }
 
 // addressLength is the argument of bind(2) and connect(2) that holds it,
