@@ -104,7 +104,8 @@ var _ = suite.It("tells by poll a fresh socket, one whose peer has sent a FIN an
 	Expect(err).NotTo(HaveOccurred(), "the FIN of a peer that closed")
 	Expect(client.Ready(all)).To(Equal(all), "what poll says of a socket whose peer has closed")
 
-	client, server = joined(deadline)
+	client = open()
+	server = join(deadline, client)
 	Expect(abort(server)).To(Succeed())
 	clsAwaitReset(deadline, client, "the RST of a peer that aborted")
 	Expect(client.Ready(all)).To(Equal(all|sock.Failed|sock.HungUp), "what poll says of a socket that was reset")

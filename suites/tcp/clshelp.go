@@ -50,13 +50,19 @@ func clsState(ctx context.Context, local, remote netip.AddrPort) (sock.TCPState,
 
 // clsReaches waits until a connection is in that state.
 func clsReaches(ctx context.Context, local, remote netip.AddrPort, want sock.TCPState) error {
-	for {
+	for last := want; ; {
 		state, err := clsState(ctx, local, remote)
-		if err != nil || state == want {
-			return err
+		if err == nil {
+			if state == want {
+				return nil
+			}
+			last, err = state, clsPause(ctx)
 		}
-		if err := clsPause(ctx); err != nil {
-			return fmt.Errorf("the connection from %v to %v is in %s and not in %s: %w", local, remote, clsName(state), clsName(want), err)
+		switch {
+		case err != nil && last == want:
+			return err
+		case err != nil:
+			return fmt.Errorf("the connection from %v to %v is in %s and not in %s: %w", local, remote, clsName(last), clsName(want), err)
 		}
 	}
 }
