@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 )
 
@@ -17,3 +18,6 @@ func Read(context.Context, Options) (*Table, error) { return nil, errUnsupported
 func (t *Table) readOwners(context.Context) error { return errUnsupported }
 
 func readFiles(context.Context, Options) ([]Socket, error) { return nil, errUnsupported }
+
+// Destroy ends a TCP connection, on Linux.
+func Destroy(context.Context, netip.AddrPort, netip.AddrPort) error { return errUnsupported }

@@ -32,7 +32,10 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 				"TCP-022": "what the client reads that waited",
 				"TCP-024": "what the client reads that waited",
 				"TCP-054": "the first read",
+				"TCP-055": "the reset after an answer",
 				"TCP-056": "what the peer reads",
+				"TCP-058": "the reset that answers what was sent to a closed connection",
+				"TCP-069": "the RST of a peer that aborted",
 			},
 		},
 		"SYN refused with ICMP": {

@@ -7,8 +7,8 @@ import (
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
-// useFreshSockets are the checks of data transfer that connect to nobody.
-var useFreshSockets = []string{"TCP-039", "TCP-044"}
+// useFreshSockets are the checks of data transfer and close that connect to nobody.
+var useFreshSockets = []string{"TCP-039", "TCP-044", "TCP-068"}
 
 // Numbers of include/uapi/asm-generic/socket.h, include/linux/socket.h and
 // include/uapi/asm-generic/sockios.h.

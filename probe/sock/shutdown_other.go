@@ -1,0 +1,5 @@
+//go:build !linux
+
+package sock
+
+func (s *Socket) ShutdownNumbered(int) error { return errUnsupported }
