@@ -57,7 +57,7 @@ const clsBeforeSynAgain = 800 * time.Millisecond
 
 // clsCloseInSynSent closes a connection whose SYN was not answered.
 func clsCloseInSynSent(ctx context.Context, _ *sandbox.Inside) (seen clsClosedEarly, err error) {
-	ctx, cancel := context.WithTimeout(ctx, clsLongest)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	listener, err := sock.New(sock.TCP, sock.IPv4)
 	if err != nil {

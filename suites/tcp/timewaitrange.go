@@ -191,6 +191,8 @@ func (seen *clsExhausted) recover(ctx context.Context, listener *sock.Socket, ad
 // clsSendOver sends a text over a connection that waits to be accepted, and
 // returns what arrives.
 func clsSendOver(ctx context.Context, client, listener *sock.Socket) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	server, err := listener.Accept(ctx)
 	if err != nil {
 		return "", err
