@@ -91,6 +91,9 @@ type Check struct {
 	// Benchmark marks a check that measures time, and so must have the machine
 	// to itself.
 	Benchmark bool `json:"benchmark,omitempty"`
+	// Sandboxed says that it is asked in a sandbox where there is one, out of
+	// reach of what is wrong with the machine's own stack.
+	Sandboxed bool `json:"-"`
 	// Timeout bounds the check; zero means DefaultTimeout.
 	Timeout time.Duration `json:"-"`
 

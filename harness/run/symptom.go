@@ -23,7 +23,7 @@ func symptomOf(spec ginkgo.SpecReport) (diagnose.Symptom, bool) {
 		Suite:     c.Suite,
 		IPv6:      needs(c, check.IPv6),
 		Message:   spec.FailureMessage(),
-		Sandboxed: needs(c, check.Sandbox),
+		Sandboxed: c.Sandboxed || needs(c, check.Sandbox),
 	}
 	for _, entry := range spec.ReportEntries {
 		switch v := entry.GetRawValue().(type) {

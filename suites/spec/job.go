@@ -27,12 +27,40 @@ import (
 func Job[Seen any](s *Suite, text string, c check.Check,
 	wait func(context.Context, *sandbox.Inside) (Seen, error), judge func(ginkgo.SpecContext, Seen),
 ) bool {
+	return declareJob(s, text, c, knownJob{inside: inside(c, wait)}, judge)
+}
+
+// PlainJob is a Job that touches nothing but sockets of its own. It has a
+// sandbox so that nobody else's traffic is in its way; where there is none to be
+// had, it is asked on the host, so that it does not need one.
+func PlainJob[Seen any](s *Suite, text string, c check.Check,
+	wait func(context.Context) (Seen, error), judge func(ginkgo.SpecContext, Seen),
+) bool {
+	return declareJob(s, text, c, knownJob{
+		inside: inside(c, func(ctx context.Context, _ *sandbox.Inside) (Seen, error) { return wait(ctx) }),
+		onHost: func(ctx context.Context) (any, error) { return wait(ctx) },
+	}, judge)
+}
+
+// knownJob is how a job is done.
+type knownJob struct {
+	inside func(context.Context, *sandbox.Sandbox) (any, error)
+	// onHost is nil for one that must not be done there.
+	onHost func(context.Context) (any, error)
+}
+
+func inside[Seen any](c check.Check, wait func(context.Context, *sandbox.Inside) (Seen, error)) func(context.Context, *sandbox.Sandbox) (any, error) {
 	function := sandbox.Register("job/"+c.ID, func(ctx context.Context, in *sandbox.Inside, _ struct{}) (Seen, error) {
 		return wait(ctx, in)
 	})
-	jobs.known[c.ID] = func(ctx context.Context, box *sandbox.Sandbox) (any, error) {
+	return func(ctx context.Context, box *sandbox.Sandbox) (any, error) {
 		return function.Call(ctx, box, c.ID, struct{}{})
 	}
+}
+
+func declareJob[Seen any](s *Suite, text string, c check.Check, job knownJob, judge func(ginkgo.SpecContext, Seen)) bool {
+	jobs.known[c.ID] = job
+	c.Sandboxed = true
 	return s.declare(text, c, func(ctx ginkgo.SpecContext) {
 		outcome := jobs.await(ctx, c.ID)
 		if refused, ok := errors.AsType[*sandbox.RefusedError](outcome.err); ok {
@@ -51,14 +79,14 @@ const jobMargin = time.Second
 
 // jobs runs those of this process.
 var jobs = &jobRunner{
-	known:   map[string]func(context.Context, *sandbox.Sandbox) (any, error){},
+	known:   map[string]knownJob{},
 	started: map[string]chan jobOutcome{},
 }
 
 type jobRunner struct {
 	// known holds what runs each job, by the check's ID. It is filled while
 	// packages are initialised.
-	known map[string]func(context.Context, *sandbox.Sandbox) (any, error)
+	known map[string]knownJob
 
 	mu      sync.Mutex
 	started map[string]chan jobOutcome
@@ -108,8 +136,12 @@ func (r *jobRunner) start(ids ...string) {
 		}
 		var here sync.WaitGroup
 		for _, id := range ids {
-			outcome := r.started[id]
-			if err != nil {
+			outcome, job := r.started[id], r.known[id]
+			do := func(ctx context.Context) (any, error) { return job.inside(ctx, box) }
+			switch _, refused := errors.AsType[*sandbox.RefusedError](err); {
+			case refused && job.onHost != nil:
+				do = job.onHost
+			case err != nil:
 				outcome <- jobOutcome{err: err, load: load}
 				continue
 			}
@@ -117,7 +149,7 @@ func (r *jobRunner) start(ids ...string) {
 				c, _ := check.Lookup(id)
 				ctx, cancel := context.WithTimeout(context.Background(), c.Deadline()-jobMargin)
 				defer cancel()
-				seen, err := r.known[id](ctx, box)
+				seen, err := do(ctx)
 				outcome <- jobOutcome{seen: seen, err: err, load: load}
 			})
 		}

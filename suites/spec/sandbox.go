@@ -32,6 +32,11 @@ func skipRefused(refused *sandbox.RefusedError) {
 	Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
 }
 
+var socketFilters = check.Need{
+	Name: "socket filters",
+	How:  "run it as root, or where private namespaces are allowed: this kernel refuses SO_ATTACH_FILTER to ordinary users",
+}
+
 // SkipLacking skips the spec where an error of what ran in a sandbox says that
 // not even there is to be had what the check takes. A container that hides
 // parts of its /proc, or has it read-only, refuses the sandbox one of its own;
@@ -49,6 +54,7 @@ func SkipLacking(err error) {
 	}{
 		{"/proc/sys/", check.OwnSettings, []error{syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.ENOENT}},
 		{"open a raw socket", check.NetRaw, []error{syscall.EACCES, syscall.EPERM}},
+		{"ignore what arrives", socketFilters, []error{syscall.EPERM}},
 	} {
 		is := func(refusal error) bool { return errors.Is(err, refusal) }
 		if strings.Contains(err.Error(), lack.says) && slices.ContainsFunc(lack.refusals, is) {

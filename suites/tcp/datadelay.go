@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
-	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -33,8 +32,8 @@ type heldBack struct {
 	Starved      string        // how the machine was short of processors, if so
 }
 
-var _ = spec.Job(suite, "holds a partial segment back with TCP_CORK and MSG_MORE, for about 200 ms", check.Check{
-	ID: "TCP-042", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox},
+var _ = spec.PlainJob(suite, "holds a partial segment back with TCP_CORK and MSG_MORE, for about 200 ms", check.Check{
+	ID: "TCP-042", Grade: check.GradeFail, OS: "linux",
 	Source: "tcp(7), TCP_CORK; send(2), MSG_MORE; packetdrill sockopt_cork_nodelay",
 	Asks:   "In a network namespace of its own, with TCP_NODELAY: ten bytes sent under TCP_CORK, or with MSG_MORE, must not reach the peer before 100 ms, and must reach it after that. Two writes under TCP_CORK must reach it at once and in one segment when TCP_CORK is taken off, in the best of 5 tries.",
 	Why:    "Web servers put the header and the file of an answer into full segments that way. Ignored, every small write is a packet of its own; where the held segment is not let go, answers hang.",
@@ -58,7 +57,7 @@ var _ = spec.Job(suite, "holds a partial segment back with TCP_CORK and MSG_MORE
 	Expect(seen.Segments).To(BeEquivalentTo(1), "segments that carried two writes under TCP_CORK")
 })
 
-func holdBack(ctx context.Context, _ *sandbox.Inside) (seen heldBack, err error) {
+func holdBack(ctx context.Context) (seen heldBack, err error) {
 	load := spec.StartLoad()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -170,8 +169,8 @@ type stalls struct {
 	Starved        string        // how the machine was short of processors, if so
 }
 
-var _ = spec.Job(suite, "stalls a request written in two parts by Nagle's algorithm and delayed acknowledgements, and not with TCP_NODELAY", check.Check{
-	ID: "TCP-043", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox},
+var _ = spec.PlainJob(suite, "stalls a request written in two parts by Nagle's algorithm and delayed acknowledgements, and not with TCP_NODELAY", check.Check{
+	ID: "TCP-043", Grade: check.GradeFail, OS: "linux",
 	Source: "RFC 1122 4.2.3.2 and 4.2.3.4; RFC 9293 3.7.4 and 3.8.6.3; tcp(7), TCP_NODELAY, TCP_QUICKACK",
 	Asks:   "In a network namespace of its own, a client writes its request in two parts and a server with delayed acknowledgements (TCP_QUICKACK 0) answers the second. The quickest of 5 exchanges must take at least 20 ms, as the acknowledgement of the first part comes after 40; with TCP_NODELAY, less than 20 ms.",
 	Why:    "This is the usual reason for answers that take 40 ms on an idle machine. It goes away with TCP_NODELAY or one write; where TCP_NODELAY does nothing, it cannot be cured, and where it never stalls, every keystroke is a packet with its own acknowledgement.",
@@ -193,7 +192,7 @@ var _ = spec.Job(suite, "stalls a request written in two parts by Nagle's algori
 	Expect(seen.NoDelay).To(BeNumerically("<", leastStall), "the quickest of %d requests in two parts with TCP_NODELAY", delayTries)
 })
 
-func stall(ctx context.Context, _ *sandbox.Inside) (seen stalls, err error) {
+func stall(ctx context.Context) (seen stalls, err error) {
 	load := spec.StartLoad()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

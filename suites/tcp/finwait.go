@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
-	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -22,8 +21,8 @@ const (
 	clsSoonGone = 5 * time.Second
 )
 
-var _ = spec.Job(suite, "waits in close for as long as SO_LINGER says, when the peer does not answer", check.Check{
-	ID: "TCP-057", Grade: check.GradeFail, OS: "linux", Slow: true, Needs: []check.Need{check.Sandbox},
+var _ = spec.PlainJob(suite, "waits in close for as long as SO_LINGER says, when the peer does not answer", check.Check{
+	ID: "TCP-057", Grade: check.GradeFail, OS: "linux", Slow: true,
 	Source: "socket(7), SO_LINGER; close(2)",
 	Asks:   "In a network namespace of its own, sends to a peer that drops every segment, as if unplugged, sets SO_LINGER to {1,1} and closes. The call must return after one second, and not before.",
 	Why:    "Programs set it so that they know at close whether the last bytes have arrived (loggers, print spoolers, SMTP). Where close returns at once, they exit and lose them without a word; where it never returns, a dead peer hangs the program.",
@@ -35,7 +34,7 @@ var _ = spec.Job(suite, "waits in close for as long as SO_LINGER says, when the 
 		tryTheHostsKernel,
 		"until then, have the program shut its sending side down and read until the end of the stream before it closes",
 	},
-}, func(ctx context.Context, _ *sandbox.Inside) (time.Duration, error) {
+}, func(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	p, err := clsConnect(ctx)
@@ -58,8 +57,8 @@ var _ = spec.Job(suite, "waits in close for as long as SO_LINGER says, when the 
 	spec.Evidence("close", "returned after %v", blocked.Round(time.Millisecond))
 })
 
-var _ = spec.Job(suite, "gives up FIN_WAIT2 after the time that TCP_LINGER2 says", check.Check{
-	ID: "TCP-064", Grade: check.GradeFail, OS: "linux", Slow: true, Needs: []check.Need{check.Sandbox},
+var _ = spec.PlainJob(suite, "gives up FIN_WAIT2 after the time that TCP_LINGER2 says", check.Check{
+	ID: "TCP-064", Grade: check.GradeFail, OS: "linux", Slow: true,
 	Source: "tcp(7), TCP_LINGER2, tcp_fin_timeout; gVisor, TCPFinWait2Test",
 	Asks:   "In a network namespace of its own, sets TCP_LINGER2 to 1 and closes a client whose server stays open, which leaves the connection in FIN_WAIT2. It must be gone from the kernel's table after a second, not before, and within five; it would be 60 without the option.",
 	Why:    "A peer that never closes (a client that has hung, a proxy that has lost the connection) keeps the other end in FIN_WAIT2. Busy servers shorten it by this option or net.ipv4.tcp_fin_timeout; where it does nothing, dead connections pile up and hold ports and memory.",
@@ -72,7 +71,7 @@ var _ = spec.Job(suite, "gives up FIN_WAIT2 after the time that TCP_LINGER2 says
 		spec.LetLoopbackPass,
 		"see what waits: `ss -tan state fin-wait-2`; shorten it for the whole machine with `sysctl -w net.ipv4.tcp_fin_timeout=10`",
 	},
-}, func(ctx context.Context, _ *sandbox.Inside) (clsFinWait, error) {
+}, func(ctx context.Context) (clsFinWait, error) {
 	p, err := clsConnect(ctx)
 	if err != nil {
 		return clsFinWait{}, err

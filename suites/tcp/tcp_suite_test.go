@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -27,5 +26,5 @@ var _ = flowtest.Expect(func(id string) []check.Flow {
 // inSandbox says whether the check sends nothing on the host.
 func inSandbox(id string) bool {
 	c, _ := check.Lookup(id)
-	return slices.Contains(c.Needs, check.Sandbox)
+	return c.Sandboxed
 }

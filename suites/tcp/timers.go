@@ -10,7 +10,6 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/harness/check"
-	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -30,8 +29,8 @@ type givingUp struct {
 	After time.Duration // since the data was sent that nobody acknowledged
 }
 
-var _ = spec.Job(suite, "gives up a connection whose peer is silent for longer than TCP_USER_TIMEOUT", check.Check{
-	ID: "TCP-072", Grade: check.GradeFail, OS: "linux", Slow: true, Needs: []check.Need{check.Sandbox},
+var _ = spec.PlainJob(suite, "gives up a connection whose peer is silent for longer than TCP_USER_TIMEOUT", check.Check{
+	ID: "TCP-072", Grade: check.GradeFail, OS: "linux", Slow: true,
 	Source: "RFC 5482 3.1; tcp(7), TCP_USER_TIMEOUT",
 	Asks:   "Connects two sockets in a network namespace of its own and sets TCP_USER_TIMEOUT to 1,000 ms on one. The other then drops every segment before TCP sees it, as if unplugged. What is sent to it must end in ETIMEDOUT, not before a second has passed and within four.",
 	Why:    "Without the option a sender keeps trying for about a quarter of an hour when its peer's machine has vanished. Databases, message brokers, gRPC and load balancers set it so that they fail over in seconds.",
@@ -51,7 +50,7 @@ var _ = spec.Job(suite, "gives up a connection whose peer is silent for longer t
 
 // awaitGivingUp sends to a peer that has gone silent and waits for the
 // connection's end.
-func awaitGivingUp(ctx context.Context, _ *sandbox.Inside) (givingUp, error) {
+func awaitGivingUp(ctx context.Context) (givingUp, error) {
 	ctx, cancel := context.WithTimeout(ctx, latestGivingUp)
 	defer cancel()
 	client, err := sock.New(sock.TCP, sock.IPv4)
