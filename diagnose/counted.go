@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"context"
 	"fmt"
 	"strings"
 )
@@ -63,32 +62,47 @@ var telling = []struct{ group, name, says string }{
 	{"TcpExt", "TCPOFOQueue", "segments arrived out of order"},
 }
 
-// kernelCounters tells what the kernel counted while a check failed that
-// nothing else explains. It is how it saw the trouble, and seldom the reason.
-func kernelCounters(_ context.Context, s Symptom) Diagnosis {
-	if s.Missing != "" {
-		return Diagnosis{}
-	}
-	var cause Cause
-	var said []string
+// Counted is a counter of the kernel that moved while a check failed.
+type Counted struct {
+	Group, Name string // as in counters.Snapshot
+	By          int64
+	Check       string // its ID
+	Says        string // what it counts, as a sentence of its own
+}
+
+func (c Counted) String() string {
+	return fmt.Sprintf("%s %s moved by %d during %s: %s", c.Group, c.Name, c.By, c.Check, c.Says)
+}
+
+// counted are the telling counters that moved.
+func counted(s Symptom) []Counted {
+	var moved []Counted
 	for _, t := range telling {
 		// A counter that this kernel lacks has not moved.
-		moved, _ := s.Moved.Get(t.group, t.name)
-		if moved <= 0 {
-			continue
+		if by, _ := s.Moved.Get(t.group, t.name); by > 0 {
+			moved = append(moved, Counted{Group: t.group, Name: t.name, By: by, Check: s.Check, Says: t.says})
 		}
-		if said = append(said, t.says); cause.ID == "" {
-			cause.ID = "counter-" + t.group + "-" + t.name
-		}
-		cause.Evidence = append(cause.Evidence, fmt.Sprintf("%s %s moved by %d during %s: %s", t.group, t.name, moved, s.Check, t.says))
 	}
-	if len(said) == 0 {
-		return Diagnosis{}
+	return moved
+}
+
+// countedFindings tell what the kernel counted while a check failed that nothing
+// else explains. It is how the kernel saw the trouble, and seldom the reason.
+func countedFindings(moved []Counted) []Finding {
+	if len(moved) == 0 {
+		return nil
 	}
-	cause.Summary = "While it was asked, the kernel counted what ought not to be: " + said[0] + "."
-	if more := len(said) - 1; more > 0 {
+	first := moved[0]
+	cause := Cause{
+		ID:      "counter-" + first.Group + "-" + first.Name,
+		Summary: "While it was asked, the kernel counted what ought not to be: " + first.Says + ".",
+	}
+	if more := len(moved) - 1; more > 0 {
 		cause.Summary = fmt.Sprintf("%s and %d more.", strings.TrimSuffix(cause.Summary, "."), more)
 	}
+	for _, c := range moved {
+		cause.Evidence = append(cause.Evidence, c.String())
+	}
 	cause.Evidence = append(cause.Evidence, "counted for all that goes on in this network namespace, not for the check alone; `nstat -az` lists them")
-	return found(Finding{Cause: cause})
+	return []Finding{{Cause: cause}}
 }

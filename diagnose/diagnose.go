@@ -71,6 +71,9 @@ type Diagnosis struct {
 	Findings []Finding
 	// Unseen matters where nothing was found.
 	Unseen []Unseen
+	// Counted is what the kernel counted meanwhile that ought not to be, where
+	// nothing else was found.
+	Counted []Counted
 }
 
 // finder looks for one kind of cause. It finds nothing when the machine is in
@@ -84,7 +87,7 @@ var (
 	ofMachine = []finder{loopbackInterface, loopbackDevice, memory, settings, names, portsHeld, exposedServices, loopbackRouting, netfilter, conntrack}
 	// lastResort are looked at where the others found nothing: what they find
 	// can be the cause, and is in order on many machines.
-	lastResort = []finder{groupPrograms, kernelCounters}
+	lastResort = []finder{groupPrograms}
 )
 
 // Find looks up the causes that explain a symptom. It changes nothing on the
@@ -99,6 +102,14 @@ func Find(ctx context.Context, s Symptom) Diagnosis {
 	d.search(ctx, s, finders)
 	if len(d.Findings) == 0 && !s.Sandboxed {
 		d.search(ctx, s, lastResort)
+	}
+	if len(d.Findings) == 0 && !s.Sandboxed && s.Missing == "" {
+		d.Counted = counted(s)
+		// What the kernel counted does not stand for a cause that may be where
+		// nobody could look.
+		if len(d.Unseen) == 0 {
+			d.Findings = countedFindings(d.Counted)
+		}
 	}
 	return d
 }

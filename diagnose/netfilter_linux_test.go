@@ -121,7 +121,7 @@ func TestNetfilterRulesAreNamed(t *testing.T) {
 			cause: "netfilter-inet-fw-output-2", says: []string{"reset tcp option timestamp"}, command: "nft delete rule inet fw output handle 2",
 		},
 		"one in two hundred lost": {
-			setup: chain("inet", "input", "accept", "meta l4proto tcp numgen random mod 1000 < 5 drop"), flows: tcp,
+			setup: chain("inet", "input", "accept", "meta l4proto tcp numgen random mod 1000000 < 5 drop"), flows: tcp,
 			cause: "netfilter-inet-fw-input-2", says: []string{"numgen random", "every limit is taken as exceeded"}, command: "nft delete rule inet fw input handle 2",
 		},
 		"beyond a rate": {

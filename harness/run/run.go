@@ -215,6 +215,11 @@ func (r *recorder) diagnose(ctx ginkgo.SpecContext) {
 	for _, finding := range diagnosis.Findings {
 		ginkgo.AddReportEntry(finding.Cause.ID, finding, ginkgo.ReportEntryVisibilityNever)
 	}
+	if len(diagnosis.Findings) == 0 {
+		for _, c := range diagnosis.Counted {
+			ginkgo.AddReportEntry(c.Name, check.Evidence{What: "kernel counter", Seen: c.String()}, ginkgo.ReportEntryVisibilityNever)
+		}
+	}
 	for _, unseen := range diagnosis.Unseen {
 		ginkgo.AddReportEntry(unseen.What, unseen, ginkgo.ReportEntryVisibilityNever)
 	}
