@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -58,16 +57,12 @@ var (
 		Name: "nf_tables",
 		How:  "load it with `modprobe nf_tables`, for a container on the machine that runs it, or use a kernel with CONFIG_NF_TABLES",
 	}
-	wireSettings = check.Need{
-		Name: "writable /proc/sys",
-		How:  "run it outside of the container, or in one that was started with --privileged",
-	}
 	wireIPv6 = check.Need{
 		Name: "IPv6",
 		How:  "start the kernel without the parameter ipv6.disable=1; where IPv6 is a module, load it with `modprobe ipv6`",
 	}
 	// wireNeeds is what it takes to ask over the wire.
-	wireNeeds = []check.Need{check.Sandbox, wireVeth, wirePacket, wireSettings}
+	wireNeeds = []check.Need{check.Sandbox, wireVeth, wirePacket, check.OwnSettings}
 )
 
 // Causes and remedies of what does not depend on the machine's own settings.
@@ -203,9 +198,7 @@ func expectWire(ctx context.Context, plan wirePlan, what string) wireSeen {
 // wireSkip ends the spec where this kernel or container lacks what it takes.
 func wireSkip(seen wireSeen, err error) {
 	GinkgoHelper()
-	if errors.Is(err, syscall.EROFS) {
-		spec.Skip(wireSettings, err.Error())
-	}
+	spec.SkipLacking(err)
 	for _, need := range []check.Need{wirePacket, wireNFTables, wireIPv6} {
 		if seen.Without == need.Name {
 			spec.Skip(need, seen.Why)

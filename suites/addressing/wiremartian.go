@@ -27,7 +27,7 @@ type wireSource struct {
 var wireSendFrom = sandbox.Register("addressing/wire-source", wireSendFromHere)
 
 var _ = suite.It("refuses to send from 127.0.0.0/8 to another machine", check.Check{
-	ID: "ADDR-016", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, wireVeth, wireSettings},
+	ID: "ADDR-016", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, wireVeth, check.OwnSettings},
 	Source: "RFC 1122 3.2.1.3 (g) (127.0.0.0/8 must not appear outside a host); Documentation/networking/ip-sysctl.rst, route_localnet; linux, net/ipv4/route.c, __mkroute_output",
 	Asks:   "In a sandbox whose eth0 a cable joins to a neighbour, with net.ipv4.conf.*.route_localnet at 0, binds sockets to 127.0.0.1 and 127.9.9.9 and sends to the neighbour, over UDP and TCP. Each must be refused with EINVAL; from the address of eth0 a datagram must go out.",
 	Why:    "A program that binds its client socket to 127.0.0.1 by mistake is told at once instead of waiting for answers that cannot come. And neighbours never see packets that pose as their own loopback traffic.",

@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -94,7 +95,8 @@ var exhaust = sandbox.Register("limits/exhaust", func(ctx context.Context, _ *sa
 		seen.Queued = info.Unacked
 		return err
 	})
-	if err != nil || seen.Queued == 0 {
+	other := func(errno syscall.Errno) bool { return errno != syscall.EMFILE }
+	if err != nil || seen.Queued == 0 || slices.ContainsFunc(seen.Refused, other) {
 		return seen, err
 	}
 	server, err := listener.Accept(ctx)

@@ -35,7 +35,8 @@ func TestLittleRoomForProcessesIsTold(t *testing.T) {
 	g := NewWithT(t)
 	limit := func(soft uint64) process.Limit { return process.Limit{Soft: soft, Hard: soft} }
 	g.Expect(narrowRooms([]process.Room{
-		{UID: 7, Limit: limit(100), Running: 36}, {UID: 7, Limit: limit(100), Running: 37},
+		{UID: 7, Limit: limit(100), Running: 36},
+		{UID: 7, Limit: limit(100), Running: 37},
 		{Group: "sys/fs/cgroup/a", Limit: limit(10), Running: 12},
 	})).To(Equal([]string{
 		"RLIMIT_NPROC of user 7 allows 100 processes and threads, of which 37 are taken",

@@ -27,7 +27,7 @@ import (
 func Job[Seen any](s *Suite, text string, c check.Check,
 	wait func(context.Context, *sandbox.Inside) (Seen, error), judge func(ginkgo.SpecContext, Seen),
 ) bool {
-	return declareJob(s, text, c, knownJob{inside: inside(c, wait)}, judge)
+	return declareJob(s, text, c, types.NewCodeLocation(1), knownJob{inside: inside(c, wait)}, judge)
 }
 
 // PlainJob is a Job that touches nothing but sockets of its own. It has a
@@ -36,7 +36,7 @@ func Job[Seen any](s *Suite, text string, c check.Check,
 func PlainJob[Seen any](s *Suite, text string, c check.Check,
 	wait func(context.Context) (Seen, error), judge func(ginkgo.SpecContext, Seen),
 ) bool {
-	return declareJob(s, text, c, knownJob{
+	return declareJob(s, text, c, types.NewCodeLocation(1), knownJob{
 		inside: inside(c, func(ctx context.Context, _ *sandbox.Inside) (Seen, error) { return wait(ctx) }),
 		onHost: func(ctx context.Context) (any, error) { return wait(ctx) },
 	}, judge)
@@ -58,10 +58,10 @@ func inside[Seen any](c check.Check, wait func(context.Context, *sandbox.Inside)
 	}
 }
 
-func declareJob[Seen any](s *Suite, text string, c check.Check, job knownJob, judge func(ginkgo.SpecContext, Seen)) bool {
+func declareJob[Seen any](s *Suite, text string, c check.Check, at types.CodeLocation, job knownJob, judge func(ginkgo.SpecContext, Seen)) bool {
 	jobs.known[c.ID] = job
 	c.Sandboxed = true
-	return s.declare(text, c, func(ctx ginkgo.SpecContext) {
+	return s.declare(text, c, at, func(ctx ginkgo.SpecContext) {
 		outcome := jobs.await(ctx, c.ID)
 		if refused, ok := errors.AsType[*sandbox.RefusedError](outcome.err); ok {
 			skipRefused(refused)

@@ -43,15 +43,14 @@ var declared = map[string]declaration{}
 // its context does. The returned value only lets a declaration stand at the
 // top level of a file.
 func (s *Suite) It(text string, c check.Check, body func(ginkgo.SpecContext)) bool {
-	return s.declare(text, c, body)
+	return s.declare(text, c, types.NewCodeLocation(1), body)
 }
 
-// declare is for functions that a suite's file calls at its top level: the
-// location is that of their caller.
-func (s *Suite) declare(text string, c check.Check, body func(ginkgo.SpecContext)) bool {
+// declare takes what was declared at a place in a suite's file.
+func (s *Suite) declare(text string, c check.Check, at types.CodeLocation, body func(ginkgo.SpecContext)) bool {
 	c.Suite, c.Title = s.name, text
 	check.Register(c)
-	declared[c.ID] = declaration{location: types.NewCodeLocation(2), body: body}
+	declared[c.ID] = declaration{location: at, body: body}
 	return true
 }
 
