@@ -123,10 +123,10 @@ func processes(s Symptom) Diagnosis {
 
 func userProcesses(room process.Room) Finding {
 	const id = "process-limit"
-	remedy := Remedy{Command: fmt.Sprintf("ulimit -u %s", limitText(room.Hard)), Cause: id}
+	remedy := Remedy{Command: fmt.Sprintf("prlimit --pid $$ --nproc=%[1]s:%[1]s", limitText(room.Hard)), Cause: id}
 	if room.Hard <= room.Soft {
 		remedy = Remedy{
-			Command: fmt.Sprintf("ulimit -u %d", 4*room.Soft), Cause: id,
+			Command: fmt.Sprintf("prlimit --pid $$ --nproc=%[1]d:%[1]d", 4*room.Soft), Cause: id,
 			Note: "the hard limit is as low, so that it takes root; in a systemd unit it is LimitNPROC=",
 		}
 	}

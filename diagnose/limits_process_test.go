@@ -66,13 +66,13 @@ func TestProcessesOfAUser(t *testing.T) {
 		id      string
 		command string
 	}{
-		"reached":              {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 40}, forked, "process-limit", "ulimit -u 160"},
-		"reached, soft":        {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 4000}, forked, "process-limit", "ulimit -u 4000"},
+		"reached":              {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 40}, forked, "process-limit", "prlimit --pid $$ --nproc=160:160"},
+		"reached, soft":        {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 4000}, forked, "process-limit", "prlimit --pid $$ --nproc=4000:4000"},
 		"not reached":          {process.Status{UID: 1000}, process.Limit{Soft: 60, Hard: 60}, forked, "", ""},
 		"none":                 {process.Status{UID: 1000}, process.Limit{Soft: process.Unlimited, Hard: process.Unlimited}, forked, "", ""},
 		"root":                 {process.Status{}, process.Limit{Soft: 40, Hard: 40}, forked, "", ""},
 		"it does not hold":     {process.Status{UID: 1000, Effective: 1 << process.SysResource}, process.Limit{Soft: 40, Hard: 40}, forked, "", ""},
-		"little left":          {process.Status{UID: 1000}, process.Limit{Soft: 100, Hard: 400}, Symptom{Check: processesCheck, Message: "62 more"}, "process-limit", "ulimit -u 400"},
+		"little left":          {process.Status{UID: 1000}, process.Limit{Soft: 100, Hard: 400}, Symptom{Check: processesCheck, Message: "62 more"}, "process-limit", "prlimit --pid $$ --nproc=400:400"},
 		"something else waits": {process.Status{UID: 1000}, process.Limit{Soft: 40, Hard: 40}, Symptom{Message: "recv: " + syscall.EAGAIN.Error()}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

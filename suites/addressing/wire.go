@@ -49,10 +49,6 @@ var (
 		Name: "veth",
 		How:  "load it with `modprobe veth`, for a container on the machine that runs it, or use a kernel with CONFIG_VETH",
 	}
-	wirePacket = check.Need{
-		Name: "packet sockets",
-		How:  "load them with `modprobe af_packet`, for a container on the machine that runs it, or use a kernel with CONFIG_PACKET",
-	}
 	wireNFTables = check.Need{
 		Name: "nf_tables",
 		How:  "load it with `modprobe nf_tables`, for a container on the machine that runs it, or use a kernel with CONFIG_NF_TABLES",
@@ -62,7 +58,7 @@ var (
 		How:  "start the kernel without the parameter ipv6.disable=1; where IPv6 is a module, load it with `modprobe ipv6`",
 	}
 	// wireNeeds is what it takes to ask over the wire.
-	wireNeeds = []check.Need{check.Sandbox, wireVeth, wirePacket, check.OwnSettings}
+	wireNeeds = []check.Need{check.Sandbox, wireVeth, spec.PacketSockets, check.OwnSettings}
 )
 
 // Causes and remedies of what does not depend on the machine's own settings.
@@ -199,7 +195,7 @@ func expectWire(ctx context.Context, plan wirePlan, what string) wireSeen {
 func wireSkip(seen wireSeen, err error) {
 	GinkgoHelper()
 	spec.SkipLacking(err)
-	for _, need := range []check.Need{wirePacket, wireNFTables, wireIPv6} {
+	for _, need := range []check.Need{wireNFTables, wireIPv6} {
 		if seen.Without == need.Name {
 			spec.Skip(need, seen.Why)
 		}

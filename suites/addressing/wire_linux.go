@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/iface"
@@ -67,9 +66,6 @@ func wireAskHere(ctx context.Context, in *sandbox.Inside, plan wirePlan) (seen w
 		return seen, err
 	}
 	if err := plan.send(in); err != nil {
-		if errors.Is(err, syscall.EAFNOSUPPORT) {
-			return seen.lacks(wirePacket.Name, err)
-		}
 		return seen, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -32,6 +32,12 @@ func skipRefused(refused *sandbox.RefusedError) {
 	Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
 }
 
+// PacketSockets is what it takes to send frames.
+var PacketSockets = check.Need{
+	Name: "packet sockets",
+	How:  "run it outside of the container or its seccomp filter; where the kernel lacks them, load them with `modprobe af_packet`",
+}
+
 var socketFilters = check.Need{
 	Name: "socket filters",
 	How:  "run it as root, or where private namespaces are allowed: this kernel refuses SO_ATTACH_FILTER to ordinary users",
@@ -40,8 +46,8 @@ var socketFilters = check.Need{
 // SkipLacking skips the spec where an error of what ran in a sandbox says that
 // not even there is to be had what the check takes. A container that hides
 // parts of its /proc, or has it read-only, refuses the sandbox one of its own;
-// a seccomp filter that refuses raw sockets holds inside as well; and a kernel
-// may lack the setting.
+// a seccomp filter that refuses sockets holds inside as well; and a kernel may
+// lack the setting, or the family.
 func SkipLacking(err error) {
 	ginkgo.GinkgoHelper()
 	if err == nil {
@@ -53,6 +59,8 @@ func SkipLacking(err error) {
 		refusals []error
 	}{
 		{"/proc/sys/", check.OwnSettings, []error{syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.ENOENT}},
+		{"open a packet socket", PacketSockets, []error{syscall.EACCES, syscall.EPERM, syscall.EAFNOSUPPORT}},
+		{"socket", check.IPv6, []error{syscall.EAFNOSUPPORT}},
 		{"open a raw socket", check.NetRaw, []error{syscall.EACCES, syscall.EPERM}},
 		{"ignore what arrives", socketFilters, []error{syscall.EPERM}},
 	} {
