@@ -37,12 +37,12 @@ var _ = spec.Job(suite, "takes ::1 away with disable_ipv6 of lo, and still serve
 	Asks:   "In a network namespace of its own, sets net.ipv6.conf.lo.disable_ipv6 to 0, with which ::1 must be bound, and then to 1. Binding ::1 must give EADDRNOTAVAIL. A socket of IPv6 that listens on [::] must still be reached from 127.0.0.1, as ::ffff:127.0.0.1.",
 	Why:    "IPv6 is switched off so on many servers and in most containers. Programs that listen on [::] must run there unchanged, and those that ask for ::1 be told at once. Where sockets of IPv6 fail as well (ipv6.disable=1), Java, nginx and others that listen on [::] do not start.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"the kernel lacks IPv6 altogether, and not only addresses of it",
 	},
 	Remedies: []string{
 		"switch IPv6 off by `sysctl -w net.ipv6.conf.all.disable_ipv6=1`, not by the kernel's parameter ipv6.disable=1",
-		ownStack,
+		spec.OwnStack,
 	},
 }, serveWithoutIPv6, func(_ SpecContext, seen withoutV6) {
 	Expect(seen.Before).To(Equal(syscall.Errno(0)), "bind to ::1, where %s is 0", loWithoutIPv6)

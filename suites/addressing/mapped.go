@@ -20,12 +20,12 @@ var _ = suite.It("takes a port of IPv4 alone for a socket bound to ::ffff:127.0.
 	Asks:   "Binds a socket of IPv6 to a port of ::ffff:127.0.0.1, over TCP and UDP. The same port of 127.0.0.1 and of 0.0.0.0 must be refused with EADDRINUSE, that of ::1 be given. Nothing listens, and UDP sockets on 0.0.0.0 are bound to lo.",
 	Why:    "Java, Node.js and other runtimes bind IPv4 addresses so, on sockets of IPv6. Were the port not taken for IPv4, a second server could be put on it unseen; were it taken for IPv6 as well, the server's own socket on ::1 would fail.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 	},
 }, func(SpecContext) {
 	spec.NeedIPv6()

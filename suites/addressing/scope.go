@@ -22,13 +22,13 @@ var _ = suite.It("has ::1 as its one loopback address of IPv6", check.Check{
 	Asks:   "Binds sockets to ::2, over TCP and UDP, or to the next address where the machine was given that one. It must be refused with EADDRNOTAVAIL, unless net.ipv6.ip_nonlocal_bind is set, then it must be bound.",
 	Why:    "IPv4 has sixteen million loopback addresses, of which test set-ups take 127.0.0.2 and others for a second server. IPv6 has one: a program that is told to take ::2 has to fail at once, not to wait for clients that cannot reach it.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
 		"see the addresses and local routes of lo: `ip -6 address show dev lo`, `ip -6 route show table local`",
 		"give lo further addresses where they are meant: `ip address add fd00::2/128 dev lo`",
-		ownStack,
+		spec.OwnStack,
 	},
 }, func(SpecContext) {
 	spec.NeedIPv6()
@@ -52,13 +52,13 @@ var _ = suite.It("refuses a link-local address without its interface", check.Che
 	Asks:   "Gives sockets the address fe80::1 without a scope: bind, over TCP and UDP, and connect of a UDP socket, which sends nothing. All must be refused with EINVAL.",
 	Why:    "A link-local address means another machine on each interface. A program that leaves the interface out (`http://[fe80::1]/`) has to be told, as curl and browsers then say: on a machine with several networks it would reach whoever is on the first.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
 		"name the interface: fe80::1%eth0",
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 	},
 }, func(SpecContext) {
 	spec.NeedIPv6()

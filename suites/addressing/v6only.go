@@ -14,14 +14,6 @@ import (
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
-// Causes and remedies that several checks of dual stack name.
-const (
-	otherStack     = "a user-space stack or sandbox (gVisor, WSL 1) that behaves in another way"
-	ownStack       = "run the program on the kernel's own stack"
-	cgroupPrograms = "an eBPF program at the cgroup's bind or connect hook rewrites the address or refuses the call"
-	listPrograms   = "list the programs at the hooks: `bpftool cgroup tree`"
-)
-
 // shareTries is how often a port that another process has is given up.
 const shareTries = 8
 
@@ -32,13 +24,13 @@ var _ = suite.It("keeps IPv4 off a socket with IPV6_V6ONLY, and leaves its port 
 	Asks:   "Binds a socket with IPV6_V6ONLY to a port of [::], and one of IPv4 to the same port of 0.0.0.0, both on lo only, over TCP and UDP. Both must be bound. While only the first listens, a TCP connection to ::1 must be answered and one to 127.0.0.1 refused; when both do, each must be answered.",
 	Why:    "Servers that open one socket for each family (nginx, BIND, PostgreSQL, systemd units with two ListenStream lines) set the option and need the same port twice. Where it does not hold, the second fails with EADDRINUSE and the server does not start.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 		"a firewall drops the SYN or the RST that answers it",
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -87,11 +79,11 @@ var _ = suite.It("does not change IPV6_V6ONLY of a socket that is bound", check.
 	Asks:   "Binds sockets to ::1, over TCP and UDP, and sets IPV6_V6ONLY to 0 and to 1. Both must give EINVAL, and the option stay as it was.",
 	Why:    "Which ports stand in each other's way is decided at bind. A program that sets the option too late has to be told, or it runs on in the belief that it keeps IPv4 out, or lets it in.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"a library put before the program (LD_PRELOAD) that changes its options",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"have the program set the option before bind; `sysctl -w net.ipv6.bindv6only=1` sets it for sockets made from then on",
 	},
 }, func(SpecContext) {
@@ -116,12 +108,12 @@ var _ = suite.It("keeps addresses of IPv4 off a socket with IPV6_V6ONLY", check.
 	Asks:   "Gives sockets with IPV6_V6ONLY the address ::ffff:127.0.0.1, over TCP and UDP: bind must be refused with EINVAL, connect to a port that the check holds with ENETUNREACH.",
 	Why:    "Go, Java and others try an address on one socket and go on to the next by its error. Where the call goes through in spite of the option, a program that was told to speak IPv6 alone speaks IPv4, past rules that were made for that.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 	},
 }, func(SpecContext) {
 	spec.NeedIPv6()

@@ -43,12 +43,12 @@ var _ = spec.Job(suite, "counts each connection once at either end, and both end
 	Why:    "Dashboards and alarms for connection rates, leaks and floods (node_exporter, nstat, netdata) are made of these. Wrong, a leak goes unseen until the ports or descriptors are used up.",
 	Causes: []string{
 		"a firewall drops the last segment of the handshake, so that one end stands and the other does not",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		ordinaryMetrics,
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (seen opens, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -94,12 +94,12 @@ var _ = spec.Job(suite, "counts a refused connection as one failed attempt and o
 	Why:    "They are what shows that a service is down which others keep calling, and a scan of ports. Where they stay still, or grow by more, the search begins at the wrong place.",
 	Causes: []string{
 		"a firewall drops or rejects SYNs in the stack's place (`reject with tcp reset` is not counted as TCP's own)",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`nstat -az TcpAttemptFails TcpOutRsts TcpEstabResets`",
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (seen refusal, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -151,7 +151,7 @@ var _ = spec.Job(suite, "counts a datagram when it is read, not when it arrives"
 	Asks:   "Sends five datagrams over 127.0.0.1 in a network namespace of its own. Udp InDatagrams must not move while they wait in the queue, nor when one is peeked at, and be five once all were read.",
 	Why:    "The difference between what interfaces and what UDP counts is what waits in queues or was lost. Who takes InDatagrams for arrivals thinks that a service which does not read receives nothing, and looks at the network.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops datagrams on lo before they reach the socket",
 	},
 	Remedies: []string{
@@ -236,7 +236,7 @@ var _ = spec.Job(suite, "shows one socket in TIME_WAIT for each connection that 
 	Causes: []string{
 		"net.ipv4.tcp_max_tw_buckets is very low, so that connections end without TIME_WAIT (TcpExt TCPTimeWaitOverflow counts them)",
 		"a firewall drops FIN segments",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`sysctl -w net.ipv4.tcp_max_tw_buckets=65536`",

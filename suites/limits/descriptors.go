@@ -40,11 +40,11 @@ var _ = suite.It("keeps a connection in the queue while accept fails with EMFILE
 	Asks:   "In a process of its own, connects a client, lowers the limit of open files to what is open, and accepts twice: both must give EMFILE, and the connection wait in the queue. With the limit raised again, accept must give that connection, with what its client has sent.",
 	Why:    "A server at its limit of open files falls behind and catches up when others have gone. Where such connections are lost, clients see resets; where accept gives another error, many servers end.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers accept4 in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"raise the limit so that it is not met: `ulimit -n 65536`, or LimitNOFILE= in a systemd unit",
 	},
 }, func(ctx SpecContext) {

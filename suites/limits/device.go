@@ -32,7 +32,7 @@ var _ = suite.It("counts every packet over lo as sent and as received", check.Ch
 	Causes: []string{
 		"a rule at the egress hook of lo drops or redirects (nftables netdev, tc, eBPF)",
 		"a routing rule sends what is for 127.0.0.1 through another interface",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`ip -s link show lo`, `tc filter show dev lo egress`, `nft list ruleset netdev`, `bpftool net show dev lo`",

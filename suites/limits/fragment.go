@@ -50,12 +50,12 @@ var _ = spec.Job(suite, "keeps a lone fragment for ipfrag_time, shows it in sock
 	Causes: []string{
 		"net.ipv4.ipfrag_high_thresh is 0 or used up, so that fragments are dropped at once",
 		"a firewall drops fragments, or waits for the rest of them itself",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`sysctl -w net.ipv4.ipfrag_high_thresh=4194304 net.ipv4.ipfrag_time=30`, the kernel's defaults",
 		"see what waits: `grep FRAG /proc/net/sockstat`, `nstat -az IpReasmReqds IpReasmTimeout IpReasmFails`, `nft list ruleset | grep frag-off`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, holdFragment, func(_ SpecContext, seen loneFragment) {
 	spec.Evidence("fragment", "held: %d of %d bytes; after %v: %d of %d bytes; %s %d, %s %d", seen.Held.InUse, seen.Held.MemBytes,

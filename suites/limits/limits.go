@@ -36,12 +36,6 @@ const (
 	settling = time.Second
 )
 
-// Causes and remedies that several checks name.
-const (
-	userSpaceStack    = "a user-space stack or sandbox (gVisor, WSL 1) answers in the kernel's place"
-	tryTheHostsKernel = "run it on the machine's own kernel, outside of the container (`docker run --runtime=runc …`), and report it to whoever made the stack in between"
-)
-
 // listening returns a listener on a free port of 127.0.0.1, for use in a
 // sandbox; the caller closes it. Prepare may set options that the connections
 // inherit.

@@ -29,7 +29,7 @@ var _ = suite.It("lists the same listeners in /proc/net/tcp and by sock_diag", c
 	Causes: []string{
 		"a kernel module or eBPF program hides sockets from one of the lists",
 		"a container shows the /proc/net of another network namespace",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"compare them: `ss -tlne`, and `netstat -tlne` or `cat /proc/net/tcp`",

@@ -58,12 +58,12 @@ var _ = spec.Job(suite, "cuts a datagram into fragments that fit the MTU, and re
 	Causes: []string{
 		"a firewall drops fragments (`ip frag-off`, or a port match, which only the first of them has)",
 		"net.ipv4.ipfrag_high_thresh is 0 or used up",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`nft list ruleset | grep frag-off`, `nstat -az IpReasmReqds IpReasmFails IpFragFails`",
 		"`sysctl -w net.ipv4.ipfrag_high_thresh=4194304`, the kernel's default",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, fragment, func(_ SpecContext, seen fragmented) {
 	spec.Evidence("datagram", "%d bytes over an MTU of %d: %d fragments, %d bytes arrived; with DF: %s", longPayload, ethernetMTU, seen.Created, seen.Arrived, seen.Refused)
@@ -150,11 +150,11 @@ var _ = spec.Job(suite, "takes ::1 off lo below an MTU of 1,280, and 127.0.0.1 b
 	Asks:   "In a network namespace of its own, lowers lo's MTU to 1,280, 1,279, 68 and 67 and binds both loopback addresses each time. ::1 must be there at 1,280 and gone at 1,279, with 127.0.0.1 still there; that must be there at 68 and gone at 67.",
 	Why:    "An MTU of 1,200 that was meant for a tunnel, set on all interfaces, takes IPv6 off lo: servers on [::1] go on without a client, and raising the MTU does not bring the address back. Who knows the two limits finds that at once.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a program that gives lo its addresses back",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"to give lo back what a low MTU took: `ip link set dev lo mtu 65536`, `ip address add ::1/128 dev lo`, `ip address add 127.0.0.1/8 dev lo`",
 	},
 }, func(_ context.Context, _ *sandbox.Inside) (seen []reach, err error) {

@@ -38,12 +38,12 @@ var _ = spec.Job(suite, "delivers 1 MiB on a connection whose MTU is lowered mea
 	Why:    "MTUs change under open connections: a VPN comes up, a script sets all interfaces, a container moves. Where the sender keeps its old segments, the connection stands still with no error until it times out.",
 	Causes: []string{
 		"a firewall drops or rewrites segments on lo by their length",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
 		"until that is found, open the connections anew once the MTU has changed, and keep it: `ip link set dev lo mtu 65536`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, shrink, func(_ SpecContext, seen shrunk) {
 	spec.Evidence("transfer", "%d bytes in segments of %d, then %d in segments of %d over an MTU of %d; %d sent again", seen.Before, seen.SegmentBefore, seen.After, seen.SegmentAfter, ethernetMTU, seen.SentAgain)

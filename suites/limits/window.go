@@ -53,12 +53,12 @@ var _ = spec.Job(suite, "opens a closed window again, and loses nothing of what 
 	Why:    "A worker that stands still for a moment, in a garbage collection or for its disk, closes its window. Where it does not open again, the connection is up and dead; where the data that came meanwhile is lost, a stream has a hole.",
 	Causes: []string{
 		"a firewall drops segments without data, or what it takes to be outside of the window",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see whose window is closed: `ss -tnim` (snd_wnd:0), `nstat -az TcpExtTCPToZeroWindowAdv TcpExtTCPFromZeroWindowAdv TcpExtTCPWinProbe`",
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, closeWindow, func(_ SpecContext, seen window) {
 	spec.Evidence("window", "%d bytes sent; %s %d, %s %d, %s %d; %d bytes read", seen.Sent, toZeroWindow, seen.Closed, windowProbes, seen.Probed, fromZeroWindow, seen.Opened, seen.Read)

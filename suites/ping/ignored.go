@@ -39,10 +39,10 @@ var _ = spec.Job(suite, "lets icmp_echo_ignore_all silence echoes of IPv4 alone,
 	Why: "Hardened servers are silenced this way, and monitoring is told to expect it. Where the setting does nothing, a machine that is meant to be silent answers scans; " +
 		"where it silences both families, health checks over IPv6 take a machine for dead that is not.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"silence echoes with a rule in the setting's place: `nft insert rule FAMILY TABLE CHAIN icmp type echo-request drop`",
 	},
 }, silenceEchoes, func(_ SpecContext, seen ignoring) {
@@ -159,11 +159,11 @@ var _ = spec.Job(suite, "is silent to an echo request whose checksum is wrong, a
 	Why: "ICMP carries the errors that end connections and shrink the path MTU. A stack that takes damaged messages lets a faulty card or driver do both, " +
 		"and one that does not count them leaves nothing to find it by.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"an eBPF program or rule on the way that computes the checksum anew",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"see what is counted: `nstat -az IcmpInCsumErrors IcmpInErrors`",
 	},
 }, sendDamaged, func(_ SpecContext, seen damaged) {

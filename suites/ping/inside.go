@@ -12,12 +12,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-// Causes and remedies that several checks name.
-const (
-	otherStack = "a user-space stack or sandbox (gVisor, WSL 1) that behaves in another way"
-	ownStack   = "run the program on the kernel's own stack"
-)
-
 // Types of ICMP and ICMPv6 (RFC 792, RFC 4443, RFC 8335).
 const (
 	echoReply           = 0

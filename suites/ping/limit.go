@@ -27,7 +27,7 @@ var _ = suite.It("answers each of 2,000 datagrams to a closed port, at any rate"
 	Causes: []string{
 		"a firewall limits ICMP on lo (limit, hashlimit), or drops errors from time to time",
 		"a queueing discipline on lo that drops or limits the rate",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		acceptLoopback,

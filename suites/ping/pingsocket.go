@@ -39,11 +39,11 @@ var _ = spec.Job(suite, "gives ping sockets to the groups of ping_group_range al
 		"where it lets in everybody, or not those that it names, containers ping that must not, and monitoring that may reports every host as down.",
 	Causes: []string{
 		"a seccomp filter or security module (SELinux, AppArmor) that refuses sockets of ICMP",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see what refused them: `ausearch -m avc`, `dmesg`",
-		ownStack,
+		spec.OwnStack,
 	},
 }, openPings, func(_ SpecContext, seen []opening) {
 	for _, o := range seen {
@@ -128,7 +128,7 @@ var _ = spec.Job(suite, "puts the socket's own identifier into the pings of a pi
 		"a rule that rewrites ICMP identifiers: source NAT of ICMP",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"have the pinger use raw sockets: `setcap cap_net_raw+ep PROGRAM`",
 	},
 }, sendRewritten, func(_ SpecContext, seen rewritten) {
@@ -203,11 +203,11 @@ var _ = spec.Job(suite, "lets ping sockets send echo requests only", check.Check
 	Why: "These sockets are given to every user because they can do nothing but ping. One that sends redirects, unreachables or router solicitations lets any user " +
 		"reroute the machine's neighbours or end their connections.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"let nobody have ping sockets: `sysctl -w net.ipv4.ping_group_range='1 0'`",
-		ownStack,
+		spec.OwnStack,
 	},
 }, sendOthers, func(_ SpecContext, seen []message) {
 	for _, m := range seen {

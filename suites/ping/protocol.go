@@ -36,11 +36,11 @@ var _ = spec.Job(suite, "answers a packet of an unknown protocol with ICMP proto
 	Why: "Tunnels and VPNs (GRE, IPsec, L2TP, SCTP) find out by it at once that the other side does not speak their protocol, in place of waiting for timeouts, " +
 		"and the counter tells who runs the machine that somebody tries.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"a raw socket or a kernel module that takes every protocol",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"see what is counted, and who has raw sockets: `nstat -az IpInUnknownProtos`, `ss -wap`",
 	},
 }, sendUnknown, func(_ SpecContext, seen unknown) {

@@ -52,10 +52,10 @@ var _ = spec.Job(suite, "answers a timestamp request, and no information, addres
 	Why: "Information and address mask replies, and those that tell the state of an interface by its name, describe a machine to whoever asks; they are off for that reason. " +
 		"A timestamp tells the clock, and clockdiff and monitoring use it: one that is wrong points to a clock that is not.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"`sysctl -w net.ipv4.icmp_echo_enable_probe=0`",
 	},
 }, sendQueries, func(_ SpecContext, seen queried) {

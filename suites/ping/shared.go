@@ -34,11 +34,11 @@ var _ = spec.Job(suite, "gives the replies for two ping sockets of one identifie
 		"Which of them gets the replies decides whose host is reported as down.",
 	Causes: []string{
 		"a kernel that looks sockets up in another order",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"have each pinger use an identifier of its own: bind to port 0",
-		ownStack,
+		spec.OwnStack,
 	},
 }, shareIdentifier, func(_ SpecContext, seen receivers) {
 	names := map[int]string{0: "none", 1: "the older", 2: "the newer"}

@@ -55,7 +55,7 @@ var _ = suite.It("sends echo requests to 127.255.255.255 for who asks for broadc
 		"And a program that pings what it takes for a host must be told that it is a whole network.",
 	Causes: append([]string{
 		"lo holds another prefix than 127.0.0.1/8, or the local table lacks broadcast 127.255.255.255",
-		otherStack,
+		spec.OtherStack,
 	}, icmpCauses...),
 	Remedies: append([]string{
 		"ip route add broadcast 127.255.255.255 dev lo table local proto kernel scope link src 127.0.0.1",

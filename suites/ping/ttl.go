@@ -22,7 +22,7 @@ var _ = suite.It("delivers packets with a TTL of 1 to itself, and refuses to sen
 		"A stack that counts the way over loopback as a hop keeps them from each other.",
 	Causes: append([]string{
 		"a netfilter rule drops packets with a low TTL, on lo too",
-		otherStack,
+		spec.OtherStack,
 	}, icmpCauses...),
 	Remedies: icmpRemedies,
 }, func(ctx SpecContext) {

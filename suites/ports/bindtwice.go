@@ -25,12 +25,12 @@ var _ = suite.It("binds a socket once, to an address of the machine, or to any w
 	Asks:   "Binds a socket to the loopback address, over TCP and UDP, IPv4 and IPv6, and once more: EINVAL. Binds another to an address that the machine does not have: EADDRNOTAVAIL, unless ip_nonlocal_bind is set, then it must be bound. With IP_FREEBIND it must be bound in any case. Nothing listens, and nothing is sent.",
 	Why:    "A server that starts before its address is there has to fail, so that it is started again, or wait for it with IP_FREEBIND, as keepalived, HAProxy and systemd (FreeBind=) do for an address that moves between machines. Where it binds without having the address it seems to run, and nobody reaches it.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 	},
 }, func(SpecContext) {
 	for _, family := range families() {

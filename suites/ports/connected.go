@@ -19,12 +19,12 @@ var _ = suite.It("gives a socket with IP_BIND_ADDRESS_NO_PORT its port at connec
 	Asks:   "Binds a socket with the option to port 0 of the loopback address, over TCP and UDP, IPv4 and IPv6: its port must still be 0. Then it connects to a peer: the address must stay, and the port be another than 0.",
 	Why:    "A port that is taken at bind serves one connection; one that is taken at connect serves one for each destination. Proxies with several source addresses (HAProxy, nginx, Envoy) set the option, and run out of ports at 28,000 connections in all where it does nothing.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		exhaustedSettings,
 	},
 }, func(ctx SpecContext) {
@@ -55,12 +55,12 @@ var _ = suite.It("keeps the port of a connected socket from being bound", check.
 	Asks:   "Connects a socket that was not bound to a peer on the loopback address, so that connect gives it an ephemeral port, over TCP and UDP, IPv4 and IPv6. Binding its address and port, or the wildcard address with that port, must be refused with EADDRINUSE. Nothing listens, and UDP sockets on a wildcard address are bound to lo.",
 	Why:    "A server that was given the port of a running connection would be sent what belongs to it, or start and never be reached. The error is what has it choose another port; why one sometimes cannot start on a port of the ephemeral range is explained by it, too.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		"keep ports of servers out of the range that clients are given: `sysctl -w net.ipv4.ip_local_reserved_ports=PORT`",
 	},
 }, func(ctx SpecContext) {

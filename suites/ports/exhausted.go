@@ -33,12 +33,12 @@ var _ = spec.Job(suite, "says EADDRINUSE to a bind and EADDRNOTAVAIL to a connec
 	Asks:   "In a network namespace of its own with four ephemeral ports, binds sockets to port 0 over TCP and UDP, and connects over TCP to one listener, until no port is left, over IPv4 and IPv6. Each of the four must be given once; the fifth bind must end in EADDRINUSE, the fifth connect in EADDRNOTAVAIL.",
 	Why:    "A busy proxy or load generator that uses up its ports finds out by these errors, and adds addresses or waits. Where ports are left unused it stops early; where another error comes, or the call hangs, the shortage looks like a fault of the server.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		exhaustedSettings,
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (seen space, err error) {
@@ -92,12 +92,12 @@ var _ = spec.Job(suite, "says EAGAIN to a UDP socket that connects or sends when
 	Asks:   "In a network namespace of its own with four ephemeral ports, binds UDP sockets to port 0 until EADDRINUSE. Another socket that was not bound then connects, and one sends to an address: both must end in EAGAIN. Over IPv4 and IPv6.",
 	Why:    "DNS resolvers and metrics clients open a socket for each request and meet this when there are many. A program that takes EAGAIN for a full send buffer waits until the socket is writable, which it always is, and spins; whoever looks into that has to know what it means.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		exhaustedSettings,
 	},
 }, func(_ context.Context, _ *sandbox.Inside) (seen portless, err error) {

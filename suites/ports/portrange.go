@@ -29,12 +29,12 @@ var _ = suite.It("chooses from the range that IP_LOCAL_PORT_RANGE gives a socket
 	Asks:   "Finds a free port of the ephemeral range and gives a new socket a range of this port alone, twice for each of TCP and UDP, IPv4 and IPv6, bind and connect. The port chosen must be that one.",
 	Why:    "Address translators, service meshes and large egress proxies give each tenant or worker a part of the ports by it. Where the option does nothing, flows leave from ports that rules give to somebody else.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 	},
 }, func(ctx SpecContext) {
 	for _, family := range families() {

@@ -28,12 +28,12 @@ var _ = spec.Job(suite, "leaves reserved ports out when it chooses, and gives th
 	Asks:   "In a network namespace of its own with eight ephemeral ports, of which net.ipv4.ip_local_reserved_ports reserves four, has bind and connect choose ports until none is left, over TCP and UDP, IPv4 and IPv6. They must choose exactly the other four. Then each reserved port is bound by its number, which must succeed.",
 	Why:    "The setting keeps ports of the ephemeral range for servers that start late or again: Kubernetes node ports, databases, message brokers. Where it does not hold, one fails to start now and then because some client was given its port; where it holds too much, it never starts.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		"take the server's port out of the range: `sysctl -w net.ipv4.ip_local_port_range='32768 60999'`, with the port below or above it",
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (seen space, err error) {

@@ -20,13 +20,13 @@ var _ = suite.It("shares a port by SO_REUSEPORT between sockets that both have i
 	Asks:   "Binds a socket to a free port of the loopback address, and a second to the same, over TCP and UDP, IPv4 and IPv6: only where both have SO_REUSEPORT may the second be bound, otherwise it must be refused with EADDRINUSE. Run by root, it also tries a second socket with the option that belongs to another user, which must be refused. Nothing listens.",
 	Why:    "Workers of one server (nginx, HAProxy, DNS and QUIC servers) share a port by it. Were one side enough, or any user's socket let in, a stranger's program would be sent a part of the server's connections.",
 	Causes: []string{
-		otherStack,
-		cgroupPrograms,
+		spec.OtherStack,
+		spec.GroupPrograms,
 		"a library put before the program (LD_PRELOAD) sets the option on every socket",
 	},
 	Remedies: []string{
-		ownStack,
-		listPrograms,
+		spec.OwnStack,
+		spec.ListGroupPrograms,
 		"see what is put before programs: `cat /etc/ld.so.preload`, `echo $LD_PRELOAD`",
 	},
 }, func(SpecContext) {

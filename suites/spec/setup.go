@@ -14,6 +14,19 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
 
+// What many checks name as a cause and as its remedy: the stack that answered is
+// not the machine's own.
+const (
+	OtherStack = "a user-space stack or sandbox (gVisor, WSL 1, a proxy that is preloaded into the program) answers in the kernel's place"
+	OwnStack   = "run it on the machine's own kernel, outside of the container (`docker run --runtime=runc …`), and report it to whoever made the stack in between"
+)
+
+// What checks of bind and connect name likewise.
+const (
+	GroupPrograms     = "an eBPF program at the cgroup's bind or connect hook rewrites the address or refuses the call"
+	ListGroupPrograms = "list the programs at the hooks: `bpftool cgroup tree`"
+)
+
 // LetLoopbackPass is the remedy where a firewall takes away what the machine
 // sends to itself. An accept ends only its own chain, so that every base chain
 // needs one.

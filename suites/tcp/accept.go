@@ -21,11 +21,11 @@ var _ = suite.It("accepts connections in the order in which they came", check.Ch
 	Asks:   "Connects eight clients to a listener on 127.0.0.1, or as many as net.core.somaxconn lets wait, each once the one before stands in the queue, and then accepts all. They must come out in that order.",
 	Why:    "A busy server takes from this queue one after the other. Where it does not take the eldest first, some clients wait until they give up while later ones are served, and latency has a long tail that nothing explains.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops or delays segments of a handshake on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -92,11 +92,11 @@ var _ = suite.It("answers a nonblocking accept with EAGAIN where nobody waits", 
 	Asks:   "Accepts on a nonblocking listener of 127.0.0.1 that nobody has connected to: EAGAIN. Connects a client, accepts it, and accepts once more: EAGAIN again.",
 	Why:    "Event loops (nginx, Node.js, Envoy, Go) accept until they hear EAGAIN. At any other error they log a failure, pause accepting or end; without it they hang in the call and serve nobody.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers accept4 in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see whether a filter is in force: `grep Seccomp /proc/self/status`",
 	},
 }, func(ctx SpecContext) {
@@ -136,11 +136,11 @@ var _ = suite.It("hands over a connection that was reset while it waited, and th
 	Why:    "Clients that give up while a server is busy leave such connections behind. Servers written for Linux expect that accept does not fail for them; some take ECONNABORTED for the end of their listener, and with nothing at all they keep a dead client for ever.",
 	Causes: []string{
 		"a firewall drops RST segments",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)

@@ -22,11 +22,11 @@ var _ = suite.It("gives an accepted socket no O_NONBLOCK, though its listener ha
 	Asks:   "Accepts a connection on a nonblocking listener of 127.0.0.1. What accept returned must not have O_NONBLOCK, and a read of nothing, bounded by SO_RCVTIMEO of 10 ms, must wait and then return EAGAIN.",
 	Why:    "BSD and macOS pass the flag on, Linux does not, and programs count on either. A server that reads in threads of their own would see EAGAIN at once and drop its client, or spin on it with a processor of its own.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a library put before the program (LD_PRELOAD) that accepts in its place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see what is put before programs: `cat /etc/ld.so.preload`, `echo $LD_PRELOAD`",
 	},
 }, func(ctx SpecContext) {
@@ -57,11 +57,11 @@ var _ = suite.It("passes a listener's options on to what it accepts", check.Chec
 	Asks:   "Sets TCP_NODELAY, SO_KEEPALIVE, SO_RCVBUF, IP_TTL, IP_TOS and TCP_USER_TIMEOUT on a listener of 127.0.0.1, accepts a connection, and reads all of them back from what was accepted.",
 	Why:    "Servers set options once, on the listener: a receive buffer counts only if it is there when the SYN comes. Where they are not passed on, answers wait for Nagle's algorithm, dead clients are kept, and quality of service is lost, with no error at all.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"an eBPF program (sock_ops, setsockopt hook of a cgroup) changes options of new connections",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"list the programs at the hooks: `bpftool cgroup tree`",
 	},
 }, func(ctx SpecContext) {

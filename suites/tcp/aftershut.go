@@ -19,11 +19,11 @@ var _ = suite.It("lets data be read that came before a reset", check.Check{
 	Why:    "A server that turns a request down answers before it has read all of it (413 of HTTP, a greeting of SMTP that refuses) and closes. Where the reset throws the answer away, the client reports a lost connection and not the reason.",
 	Causes: []string{
 		"a firewall drops RST segments or data on loopback",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"have the server read what is left of a request before it closes (lingering_close of nginx)",
 	},
 }, func(ctx SpecContext) {
@@ -58,11 +58,11 @@ var _ = suite.It("takes one write to a peer that has closed, then refuses with E
 	Why:    "It is what a client with an idle connection in its pool meets when the server has closed: one request is lost before an error tells. HTTP clients and database pools repeat a request on EPIPE or the end of the stream; with another error, or none, they do not.",
 	Causes: []string{
 		"a firewall drops RST segments, so that writes seem to succeed until the connection times out",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"have pools drop idle connections sooner than the server does",
 	},
 }, func(ctx SpecContext) {
@@ -87,11 +87,11 @@ var _ = suite.It("tells by poll a fresh socket, one whose peer has sent a FIN an
 	Why:    "Event loops decide by these bits alone whether to read, write or give a connection up. One that lacks HUP or ERR after a reset is kept and leaks a descriptor; one that has HUP after a FIN is closed with the answer unsent.",
 	Causes: []string{
 		"a firewall drops FIN or RST segments, or makes one of the other",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)

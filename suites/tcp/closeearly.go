@@ -24,11 +24,11 @@ var _ = spec.Job(suite, "sends nothing more for a connection that is closed whil
 	Asks:   "In a network namespace of its own, connects to a listener whose queue is full, so that the SYN has no answer, and closes in SYN_SENT. The close must send no segment (Tcp OutSegs, which counts FIN and RST as well), and the connection be gone from the kernel's table, with it the timer that would send the SYN again.",
 	Why:    "Clients that race several addresses (Happy Eyeballs) or time out close most attempts so. Where SYNs go on being sent, the server takes connections that nobody waits for, and the port stays in use for minutes.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall answers or rejects SYNs on loopback, so that no connection stays in SYN_SENT",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, clsCloseInSynSent, func(_ SpecContext, seen clsClosedEarly) {
@@ -59,22 +59,8 @@ const clsBeforeSynAgain = 800 * time.Millisecond
 func clsCloseInSynSent(ctx context.Context, _ *sandbox.Inside) (seen clsClosedEarly, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	listener, err := sock.New(sock.TCP, sock.IPv4)
-	if err != nil {
-		return seen, err
-	}
-	defer listener.Close()
-	if err := errors.Join(listener.Bind(sock.IPv4.Loopback(0)), listener.Listen(1)); err != nil {
-		return seen, err
-	}
-	addr, err := listener.LocalAddr()
-	if err != nil {
-		return seen, err
-	}
-	clients, err := crowd(ctx, listener, addr)
-	for _, c := range clients {
-		defer c.Close()
-	}
+	addr, done, err := fullQueue(ctx)
+	defer done()
 	if err != nil {
 		return seen, err
 	}

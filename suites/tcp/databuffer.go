@@ -100,7 +100,7 @@ var _ = suite.It("doubles SO_SNDBUF and SO_RCVBUF and keeps them within their bo
 	Asks:   "Sets both options to 20,000 and reads back twice that; to 1 and reads back the least that the kernel gives, about 4,608 and 2,304; to 1 GiB and reads back twice net.core.wmem_max and rmem_max, where this namespace shows them.",
 	Why:    "Programs compute from what they read back: a driver that asks for 8 MiB and is given 208 KiB in silence is slow over long distances, and one that sees the figure not doubled sets it again and again.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a BPF program for socket options (cgroup/setsockopt) changes what is set",
 	},
 	Remedies: []string{
@@ -156,11 +156,11 @@ var _ = suite.It("reports a socket readable from SO_RCVLOWAT bytes on, and refus
 	Asks:   "Sets SO_RCVLOWAT to 10 and sends four bytes: once they have arrived, poll must not report the socket readable. Six more make it readable. Setting SO_SNDLOWAT must give ENOPROTOOPT, and reading it 1.",
 	Why:    "Servers with large messages (storage, RPC, receive zero-copy) wake up once a message by SO_RCVLOWAT; ignored, they wake for every segment. Portable programs take ENOPROTOOPT for the sign that they have to do without SO_SNDLOWAT.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a BPF program for socket options (cgroup/setsockopt) answers in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see who changes options: `bpftool cgroup tree`",
 	},
 }, func(ctx SpecContext) {
@@ -187,11 +187,11 @@ var _ = suite.It("does not count the FIN among the bytes to read", check.Check{
 	Asks:   "Sends five bytes and a FIN, waits until both have arrived, and asks SIOCINQ: it must say 5, and 0 after they were read.",
 	Why:    "Programs allocate by this figure and read exactly that much. One too many, and they wait for a byte that never comes.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops FIN segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {

@@ -42,7 +42,7 @@ var _ = spec.PlainJob(suite, "holds a partial segment back with TCP_CORK and MSG
 		"a seccomp filter or a BPF program for socket options (cgroup/setsockopt) answers in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"until then, gather what belongs together in one write: writev(2), or `tcp_nopush off;` in nginx",
 	},
 }, holdBack, func(_ SpecContext, seen heldBack) {
@@ -180,7 +180,7 @@ var _ = spec.PlainJob(suite, "stalls a request written in two parts by Nagle's a
 	},
 	Remedies: []string{
 		"look for the option at the routes: `ip route show table all | grep quickack`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, stall, func(_ SpecContext, seen stalls) {
 	spec.Evidence("exchange", "quickest with Nagle's algorithm %v, with TCP_NODELAY %v", seen.Nagle, seen.NoDelay)

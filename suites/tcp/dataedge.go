@@ -15,11 +15,11 @@ var _ = suite.It("reports an arrival once to an edge-triggered epoll, and each o
 	Asks:   "Watches a connection with EPOLLET. Bytes that arrive must be reported once, and while they stay unread not again; further bytes must be reported although the first are unread; a read of a part must report nothing; the FIN must be reported with EPOLLRDHUP.",
 	Why:    "Go, nginx, HAProxy, Node.js and Tokio wait for the network this way. An arrival that is not reported leaves a connection hanging with its request unread; one that is reported over and over keeps a processor busy for nothing.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {

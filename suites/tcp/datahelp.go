@@ -9,14 +9,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-const (
-	// userSpaceStack is the usual cause where only the kernel's own socket
-	// layer can answer wrongly.
-	userSpaceStack = "a user-space stack or sandbox (gVisor, WSL 1, a proxy that is preloaded into the program) answers in the kernel's place"
-	// tryTheHostsKernel is the remedy for that.
-	tryTheHostsKernel = "run it on the machine's own kernel, outside of the container (`docker run --runtime=runc …`), and report it to whoever made the stack in between"
-)
-
 // sendWhole sends bytes that one send has room for.
 func sendWhole(ctx context.Context, s *sock.Socket, text string, flags sock.Flag) {
 	GinkgoHelper()

@@ -22,11 +22,11 @@ var _ = suite.It("hands out in one read what was sent in two writes", check.Chec
 	Why:    "TCP keeps no message boundaries, and a program that counts on them works by luck. A stack that hands out one segment a read costs every server a system call a segment, and hides that mistake until the program runs somewhere else.",
 	Causes: []string{
 		"a firewall rule or eBPF program alters or drops segments on loopback",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
@@ -53,11 +53,11 @@ var _ = suite.It("leaves in the queue what is read with MSG_PEEK, and moves on b
 	Asks:   "Sends ten bytes and reads them twice with MSG_PEEK: both reads must return them, and all must still wait. With SO_PEEK_OFF at 0, two peeks of four bytes must return the first four and the next, with the offset at 8; a read of four then takes the first four and moves the offset back to 4.",
 	Why:    "Proxies and servers that take several protocols on one port (TLS or not, the PROXY header, SSH or HTTP) peek at the first bytes and leave them to whoever serves the connection. Bytes that a peek takes are missing from the request.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -92,11 +92,11 @@ var _ = suite.It("throws away what is read with MSG_TRUNC", check.Check{
 	Asks:   "Sends ten bytes and reads four with MSG_TRUNC, into a buffer that holds something else. The read must count four, write nothing into the buffer, and leave the other six to the next read.",
 	Why:    "Load generators and downloaders skip bodies that way without copying them (iperf3 --skip-rx-copy, netperf, benchmarks of NICs). Where the flag is ignored, the buffer is overwritten; where nothing is thrown away, the same bytes come for ever.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -122,11 +122,11 @@ var _ = suite.It("ends a read at MSG_DONTWAIT and SO_RCVTIMEO, and fills the buf
 	Asks:   "On a socket that blocks and has nothing to read: MSG_DONTWAIT must give EAGAIN at once, and SO_RCVTIMEO of 100 ms EAGAIN when they are over, not before half of them. A read of eight bytes with MSG_WAITALL must take the four that are there, go on waiting, and return when the other four have come.",
 	Why:    "Database drivers, SMTP and LDAP clients bound their reads by SO_RCVTIMEO and hang for ever where it does nothing. Protocols with fixed headers read them with MSG_WAITALL and lose their place in the stream where it returns a part.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter or security module answers setsockopt or recvfrom in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see whether a filter is in force: `grep Seccomp /proc/self/status`",
 	},
 }, func(ctx SpecContext) {
@@ -180,11 +180,11 @@ var _ = suite.It("tells no address with recvfrom", check.Check{
 	Asks:   "Receives some bytes with recvfrom(2) and room for an address. The bytes must come and the address stay empty.",
 	Why:    "The peer of a stream is what getpeername(2) says. A library that looks at recvfrom first logs, and lets in, by whatever address it finds there.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {

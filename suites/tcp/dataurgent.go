@@ -19,7 +19,7 @@ var _ = suite.It("stops a read at the urgent byte, which is read once and apart"
 	Why:    "FTP's ABOR, Telnet's and rlogin's interrupts are urgent data. Where the mark is lost, the byte stands in the middle of the stream as if it were data, and the command does not get through; intrusion detection and server then read different streams.",
 	Causes: []string{
 		"a firewall, traffic normaliser or eBPF program clears the URG flag or the urgent pointer",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"look for rules that rewrite TCP flags: `nft list ruleset`, `iptables -t mangle -vnL`, `tc filter show dev lo`, `bpftool net`",

@@ -20,11 +20,11 @@ var _ = suite.It("delivers nothing for a write of no bytes", check.Check{
 	Asks:   "Writes no bytes, which must succeed with 0, and then some. The peer's first read must return those; it must not see an end of the stream before.",
 	Why:    "Programs flush empty buffers without looking. A peer that reads 0 for one takes it for the end of the stream and closes in the middle of the answer.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -48,10 +48,10 @@ var _ = suite.It("refuses to send with EPIPE and to receive with ENOTCONN on a f
 	Asks:   "Sends and receives on a socket that was never connected.",
 	Why:    "A program that reconnects tells by these errors that its socket is not connected. Where the send seems to succeed, or the receive to return the end of the stream, it goes on as if the message were delivered.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(SpecContext) {
 	s := open()
@@ -68,11 +68,11 @@ var _ = suite.It("raises SIGPIPE for a write to a closed stream, but not with MS
 	Asks:   "Ends the sending side of a connection and writes to it twice, with SIGPIPE blocked and looked for. Both writes must fail with EPIPE; the plain one must raise SIGPIPE in the thread that wrote, the one with MSG_NOSIGNAL must not.",
 	Why:    "Pipelines of shell tools end by this signal. Libraries rely on MSG_NOSIGNAL: where it is ignored, a client that hangs up kills the server.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers sendmsg in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"until then, have the program ignore SIGPIPE; in a systemd unit it is ignored unless IgnoreSIGPIPE=no",
 	},
 }, func(ctx SpecContext) {
@@ -97,11 +97,11 @@ var _ = suite.It("skips buffers of no length in scattered reads and writes", che
 	Asks:   "Sends with one sendmsg(2) four buffers of which every other is empty, and receives them with one recvmsg(2) into four likewise. The bytes of all must arrive, in order, and fill the buffers that have room.",
 	Why:    "Writers of HTTP and RPC hand over header, body and trailer as they are, empty or not. Where an empty buffer ends the write, the rest of the message is missing.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -130,7 +130,7 @@ var _ = suite.It("sends a file with sendfile unchanged", check.Check{
 	Why:    "Web servers, Kafka and file servers send files so. The pages of the file go to the peer without a copy: where something rewrites them on the way, the file on the disk can change as well.",
 	Causes: []string{
 		"a firewall rule, eBPF program or proxy rewrites or drops segments on loopback",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"look for who touches the packets: `nft list ruleset`, `bpftool net`, `tc -s qdisc show dev lo`",

@@ -24,13 +24,13 @@ var _ = suite.It("tells that what was sent over loopback with MSG_ZEROCOPY was c
 	Asks:   "Sends 16 KiB with MSG_ZEROCOPY, reads them at the peer, and takes the completion from the sender's error queue. It must be about that one send and say that the bytes were copied after all (SO_EE_CODE_ZEROCOPY_COPIED), as they are on loopback.",
 	Why:    "A program may use its memory again only after the completion: where none comes, it holds on to all that it ever sent. The code tells it that MSG_ZEROCOPY gains nothing here, so that it goes back to ordinary sends.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a limit of locked memory (RLIMIT_MEMLOCK) or of a socket's ancillary memory (net.core.optmem_max) below what a single send takes: it fails with ENOBUFS then",
 		"a firewall rule or eBPF program takes segments from loopback and keeps them",
 	},
 	Remedies: []string{
 		"raise the limits: `ulimit -l 8192`, or LimitMEMLOCK= in a systemd unit, and `sysctl -w net.core.optmem_max=131072`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {

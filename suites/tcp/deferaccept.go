@@ -41,11 +41,11 @@ var _ = spec.Job(suite, "keeps a connection from accept until its data comes, wi
 	Asks:   "In a network namespace of its own, sets TCP_DEFER_ACCEPT to 5 seconds on a listener, which must read back 7, the whole of three tries. A client connects and is established; accept must give EAGAIN, and TcpExt TCPDeferAcceptDrop count the client's bare acknowledgement. Once the client sends, accept must succeed and the bytes be there.",
 	Why:    "Web servers (`deferred` in nginx, AcceptFilter of Apache) are woken by it only for clients that have asked something. Where it is ignored, idle clients take their workers; where it never lets go, every request hangs.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall or synproxy answers the handshake in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"do without it until then: leave out `deferred` in nginx' listen, set `AcceptFilter http none` in Apache",
 	},
 }, accDefer, func(_ SpecContext, seen accDeferred) {

@@ -35,11 +35,11 @@ var _ = spec.Job(suite, "ends a connection that is destroyed by sock_diag with E
 	Why:    "Operators cut off clients that way, Android and ChromeOS all connections of a network that went away. A program that is not told waits for its own timeout on a connection that is dead; a peer that is not told keeps it for ever.",
 	Causes: []string{
 		"a firewall drops RST segments",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, clsDestroy, func(_ SpecContext, seen clsDestroyed) {
 	seen.skip()

@@ -27,11 +27,11 @@ var _ = spec.PlainJob(suite, "waits in close for as long as SO_LINGER says, when
 	Asks:   "In a network namespace of its own, sends to a peer that drops every segment, as if unplugged, sets SO_LINGER to {1,1} and closes. The call must return after one second, and not before.",
 	Why:    "Programs set it so that they know at close whether the last bytes have arrived (loggers, print spoolers, SMTP). Where close returns at once, they exit and lose them without a word; where it never returns, a dead peer hangs the program.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter or eBPF program (cgroup/setsockopt) takes SO_LINGER without effect",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"until then, have the program shut its sending side down and read until the end of the stream before it closes",
 	},
 }, func(ctx context.Context) (time.Duration, error) {
@@ -63,11 +63,11 @@ var _ = spec.PlainJob(suite, "gives up FIN_WAIT2 after the time that TCP_LINGER2
 	Asks:   "In a network namespace of its own, sets TCP_LINGER2 to 1 and closes a client whose server stays open, which leaves the connection in FIN_WAIT2. It must be gone from the kernel's table after a second, not before, and within five; it would be 60 without the option.",
 	Why:    "A peer that never closes (a client that has hung, a proxy that has lost the connection) keeps the other end in FIN_WAIT2. Busy servers shorten it by this option or net.ipv4.tcp_fin_timeout; where it does nothing, dead connections pile up and hold ports and memory.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops FIN segments, so that connections stay in FIN_WAIT1",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 		"see what waits: `ss -tan state fin-wait-2`; shorten it for the whole machine with `sysctl -w net.ipv4.tcp_fin_timeout=10`",
 	},

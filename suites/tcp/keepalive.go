@@ -38,11 +38,11 @@ var _ = spec.Job(suite, "gives up an idle connection whose peer leaves keepalive
 	Asks:   "Connects two sockets in a network namespace of its own, sets SO_KEEPALIVE with TCP_KEEPIDLE 1, TCP_KEEPINTVL 1 and TCP_KEEPCNT 2 on one, and has the other drop every segment, as if unplugged. Two probes must be sent (TcpExt TCPKeepAlive) and the connection end in ETIMEDOUT three seconds after it began, not before, and within eight.",
 	Why:    "Connections that wait for the other side to speak (message queues, LISTEN of PostgreSQL, SSH sessions, push services) learn only by keepalive that the peer is gone. Without it they wait for ever for what cannot come, and servers keep their sessions and locks.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter or eBPF program (cgroup/setsockopt) takes the options without effect",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see which connections have keepalive, and when they probe next: `ss -tano`",
 		"probe at the level of the application (heartbeats of AMQP, ClientAliveInterval of sshd)",
 	},

@@ -21,11 +21,11 @@ var _ = suite.It("gives a socket that listens without a bind an ephemeral port",
 	Why:    "RPC services, FTP in active mode and test servers take a port so and tell their peers which it is. Where the socket has none, or one outside the range, they are announced and cannot be reached.",
 	Causes: []string{
 		"every port of the range is in use, by connections or by sockets that were never closed",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see who holds ports with `ss -tanp`, and if `sysctl net.ipv4.ip_local_port_range` shows a narrow range: `sysctl -w net.ipv4.ip_local_port_range='32768 60999'`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	const setting = "net.ipv4.ip_local_port_range"
@@ -71,11 +71,11 @@ var _ = suite.It("ends a listener by shutdown: what waits is reset, accept gives
 	Why:    "Servers with threads stop so: shutdown wakes those that hang in accept, which closing does not. Where it does nothing, the old process goes on taking connections that nobody serves, and its threads never end.",
 	Causes: []string{
 		"a firewall drops RST segments",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
@@ -100,11 +100,11 @@ var _ = suite.It("keeps a port that was chosen by number when it listens again, 
 	Asks:   "Shuts a listener of 127.0.0.1 down that was bound to a port by its number, and has it listen again: it must have the same port and be reached on it. Does the same with one whose port bind chose: the port must be free for others meanwhile, and the listener get another.",
 	Why:    "A server that pauses by shutdown and listen loses its clients where the port changes, and where a port is kept that nobody asked for, those who ask for it are refused by a socket that does not listen.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rejects new connections on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -163,11 +163,11 @@ var _ = suite.It("resets what waits when a listener is closed, and keeps what wa
 	Why:    "Graceful restarts close the listener and finish what they have begun. Were accepted connections ended with it, each restart would break requests; were those that wait not reset, their clients would hang instead of trying again.",
 	Causes: []string{
 		"a firewall drops RST segments, or tracks connections by their listener",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
@@ -20,11 +21,11 @@ var _ = suite.It("does not finish a nonblocking connect at once, over loopback e
 	Asks:   "Connects a nonblocking socket to a listener on 127.0.0.1. The call must return EINPROGRESS, poll report the socket writable, and SO_ERROR be 0 then.",
 	Why:    "Event loops (Go, Node.js, nginx, libuv, Tokio) wait for a connection as connect(2) tells them to. Many treat success at once as a case that never comes, and one that says EAGAIN as a failure.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a library put before the program (LD_PRELOAD: proxychains, tsocks) that connects in the program's place and waits for it",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see what is put before programs: `cat /etc/ld.so.preload`, `echo $LD_PRELOAD`",
 	},
 }, func(ctx SpecContext) {
@@ -46,11 +47,11 @@ var _ = suite.It("reports a refused connection by SO_ERROR, and by ECONNABORTED 
 	Why:    "Programs that try again on the same socket take that answer for the result of the attempt before. With anything else they count a refusal twice, or believe in a connection that is not there.",
 	Causes: []string{
 		"a firewall drops SYNs to closed ports, or the RST that answers them",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
@@ -75,11 +76,11 @@ var _ = suite.It("tells a connect under way with EALREADY, and one that is throu
 	Why:    "Older event loops and many C libraries learn whether a connection is through by calling connect again. Told otherwise, they wait for ever or open a second connection.",
 	Causes: []string{
 		"a firewall limits or rejects new connections on loopback, so that none is left waiting",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
@@ -128,6 +129,30 @@ func crowd(ctx context.Context, listener *sock.Socket, addr netip.AddrPort) (cli
 		}
 	}
 	return clients, nil
+}
+
+// fullQueue returns the address of a listener whose queue is full, for use in a
+// sandbox. Done closes it and the clients in the queue, whatever the error.
+func fullQueue(ctx context.Context) (addr netip.AddrPort, done func(), err error) {
+	listener, err := sock.New(sock.TCP, sock.IPv4)
+	if err != nil {
+		return addr, func() {}, err
+	}
+	var clients []*sock.Socket
+	done = func() {
+		for _, c := range clients {
+			_ = c.Close() // it was not used
+		}
+		_ = listener.Close()
+	}
+	if err := errors.Join(listener.Bind(sock.IPv4.Loopback(0)), listener.Listen(1)); err != nil {
+		return addr, done, err
+	}
+	if addr, err = listener.LocalAddr(); err != nil {
+		return addr, done, err
+	}
+	clients, err = crowd(ctx, listener, addr)
+	return addr, done, err
 }
 
 // queued waits until that many connections wait to be accepted.

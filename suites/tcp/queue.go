@@ -25,7 +25,7 @@ var _ = suite.It("cuts a backlog down to net.core.somaxconn, and tells it and th
 	Asks:   "Listens with the largest backlog there is: TCP_INFO of the listener must tell net.core.somaxconn (tcpi_sacked). Listens again with 5, which must be in force then, connects two clients, and reads the queue, which must hold two (tcpi_unacked).",
 	Why:    "Most servers ask for a large backlog and are given what this setting allows. `ss -ltn`, exporters and autoscalers read the queue and its limit here, and it is all that tells that a server does not keep up.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall limits or rejects new connections on loopback",
 	},
 	Remedies: []string{
@@ -67,22 +67,8 @@ type overflow struct {
 
 // overflowed has a client connect to a listener whose queue is full.
 func overflowed(ctx context.Context, connect func(context.Context, *sock.Socket, netip.AddrPort) error) (seen overflow, err error) {
-	listener, err := sock.New(sock.TCP, sock.IPv4)
-	if err != nil {
-		return seen, err
-	}
-	defer listener.Close()
-	if err := errors.Join(listener.Bind(sock.IPv4.Loopback(0)), listener.Listen(1)); err != nil {
-		return seen, err
-	}
-	addr, err := listener.LocalAddr()
-	if err != nil {
-		return seen, err
-	}
-	clients, err := crowd(ctx, listener, addr)
-	for _, c := range clients {
-		defer c.Close()
-	}
+	addr, done, err := fullQueue(ctx)
+	defer done()
 	if err != nil {
 		return seen, err
 	}
@@ -123,10 +109,10 @@ var _ = spec.PlainJob(suite, "ends a blocking connect at SO_SNDTIMEO with EINPRO
 	Asks:   "In a network namespace of its own, connects a blocking socket with SO_SNDTIMEO of 100 ms to a listener whose queue is full. The call must return EINPROGRESS, not before half of that time, and the socket be in SYN_SENT.",
 	Why:    "Database drivers, PHP and many C libraries bound their connects this way. Where the limit does nothing, they hang for two minutes when a server does not answer.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"bound connects for the whole machine with `sysctl -w net.ipv4.tcp_syn_retries=2`",
 	},
 }, func(ctx context.Context) (overflow, error) {
@@ -153,10 +139,10 @@ var _ = spec.Job(suite, "gives up a connect after the tries that TCP_SYNCNT allo
 	Asks:   "In a network namespace of its own, connects a socket with TCP_SYNCNT of 1 to a listener whose queue is full. The SYN must be sent again once, or twice where the kernel repeats it every second at first (tcp_syn_linear_timeouts, Linux 6.5), and the connection end in ETIMEDOUT, not before one second has passed (usually after three).",
 	Why:    "Load balancers and drivers find out by it within seconds that a server is gone. Where the option does nothing they try for two minutes (6 retransmissions).",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"bound connects for the whole machine with `sysctl -w net.ipv4.tcp_syn_retries=1`",
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (overflow, error) {
@@ -181,7 +167,7 @@ var _ = spec.Job(suite, "drops SYNs to a full queue in silence with tcp_abort_on
 	Why:    "The setting is put on servers that shall fail quickly. Were every SYN to a busy server reset, a burst of a moment would be an outage, and health checks take the server out of service.",
 	Causes: []string{
 		"a firewall rejects new connections beyond a limit",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,

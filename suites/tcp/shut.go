@@ -17,11 +17,11 @@ var _ = suite.It("reads the end after SHUT_RD, and still what the peer sends lat
 	Asks:   "Shuts down the receiving side of a server. A read must return 0 although the client has sent no FIN. What the client sends after that must arrive and be read, and the read after it return 0 again.",
 	Why:    "SHUT_RD tells the peer nothing on Linux: Java's shutdownInput and libraries that close the two directions one after the other rely on it. A stack that answers what comes later with a RST, as Windows does, takes from the client the answer that it has not read yet.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall rule or eBPF program alters or drops segments on loopback",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -52,11 +52,11 @@ var _ = suite.It("sends the FIN when the last descriptor of a connection is clos
 	Asks:   "Duplicates the descriptor of a client, closes the first and sends a byte by the second. The server must read it and then have nothing more to read. When the second is closed, too, it must read the end of the stream.",
 	Why:    "Servers hand connections to processes that they fork (sshd, inetd, PostgreSQL) and close their own descriptor. Where that ends the connection, every client is cut off; where the last close does not, it waits for an end that never comes, as it does for a program that leaks descriptors to its children.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops FIN segments, or alters flags",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 		"see which processes hold a connection: `ss -tanp`",
 	},
@@ -86,11 +86,11 @@ var _ = suite.It("refuses shutdown of an unconnected socket with ENOTCONN, and o
 	Asks:   "Calls shutdown(2) on a fresh socket, for each direction and both (ENOTCONN), and with -1 and 3, which are no direction (EINVAL).",
 	Why:    "Java, Python and Node.js shut down before they close and take ENOTCONN for a connection that has ended already. With another error they report a failure where none is; with success they believe in a connection that never was.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers shutdown in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see whether a filter is in force: `grep Seccomp /proc/self/status`",
 	},
 }, func(SpecContext) {

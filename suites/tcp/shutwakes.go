@@ -24,10 +24,10 @@ var _ = suite.It("wakes a blocked read with 0 and a blocked accept with EINVAL a
 	Asks:   "Has a thread wait in recv(2) on a connection, and another in accept(2) on a listener, until each sleeps in the kernel, and shuts both sockets down. The read must return 0 and the accept EINVAL, within two seconds.",
 	Why:    "Servers with a thread for each connection (Java, C++, Erlang ports) end their threads so: close(2) wakes nobody. Where shutdown does not either, stopping the service hangs until it is killed.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"until then, have the program wait in poll(2) with an eventfd beside the socket",
 	},
 }, func(ctx SpecContext) {

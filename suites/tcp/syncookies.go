@@ -38,7 +38,7 @@ var _ = spec.Job(suite, "makes a connection of a SYN cookie", check.Check{
 	},
 	Remedies: []string{
 		"see what became of them: `nstat -az TcpExtSyncookiesSent TcpExtSyncookiesRecv TcpExtSyncookiesFailed`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"until then, give floods more room: `sysctl -w net.ipv4.tcp_max_syn_backlog=8192 net.core.somaxconn=8192`",
 	},
 }, accCookie, func(_ SpecContext, seen accCookies) {

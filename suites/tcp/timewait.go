@@ -24,7 +24,7 @@ var _ = suite.It("keeps TIME_WAIT at the end that closed first, and nothing at t
 	Causes: []string{
 		"net.ipv4.tcp_max_tw_buckets is too small for the machine's connections: what is beyond it is closed at once",
 		"a firewall drops FIN segments, so that connections hang half closed",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`sysctl -w net.ipv4.tcp_max_tw_buckets=262144`; see whether it was exceeded: `nstat -az TcpExtTCPTimeWaitOverflow`",
@@ -165,11 +165,11 @@ var _ = spec.Job(suite, "gives a port in TIME_WAIT only to a socket with SO_REUS
 	Asks:   "In a network namespace of its own, leaves a server's port in TIME_WAIT, whose socket had SO_REUSEADDR or not, and listens there again, with the option or without. With both it must succeed; in the other three cases it must be refused with EADDRINUSE.",
 	Why:    "Every server sets the option so that it can be started again at once. Where it does not help, a restart fails for a minute with `Address already in use`; where the port is given without it, a new service takes late segments of the old one's connections for its own.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter or eBPF program (cgroup/setsockopt) takes SO_REUSEADDR without effect",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see what waits on a port: `ss -tan state time-wait 'sport = :PORT'`; what filters options: `bpftool cgroup tree`",
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) ([]clsRebind, error) {
@@ -192,11 +192,11 @@ var _ = suite.It("gives a port that live connections use only to a listener with
 	Asks:   "Accepts a connection, closes the listener, which had SO_REUSEADDR or not, and listens on its port again, with the option or without, while the connection is open. With both it must succeed; in the other three cases it must be refused with EADDRINUSE.",
 	Why:    "A server that is started again while clients of its predecessor are still connected (graceful restart of nginx, sshd with open sessions) can do so by this option alone, and must have set it the first time, too.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter or eBPF program (cgroup/setsockopt) takes SO_REUSEADDR without effect",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see who is connected to a port: `ss -tanp 'sport = :PORT'`; what filters options: `bpftool cgroup tree`",
 	},
 }, func(ctx SpecContext) {
@@ -228,11 +228,11 @@ var _ = spec.Job(suite, "keeps no more connections in TIME_WAIT than tcp_max_tw_
 	Asks:   "In a network namespace of its own with net.ipv4.tcp_max_tw_buckets=2, connects and closes five times. Two connections may be in TIME_WAIT; TcpExt TCPTimeWaitOverflow must have grown by the other three.",
 	Why:    "It is what keeps a flood of short connections from filling the memory, and the counter is all that tells an operator that TIME_WAIT is being cut short and late segments can reach new connections.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a firewall drops FIN segments, or answers them with RST, so that no connection comes to TIME_WAIT",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 		"see the limit and what is beyond it: `sysctl net.ipv4.tcp_max_tw_buckets`, `nstat -az TcpExtTCPTimeWaitOverflow`",
 	},

@@ -23,14 +23,14 @@ var _ = spec.Job(suite, "runs out of ephemeral ports with EADDRNOTAVAIL, and use
 	Asks:   "In a network namespace of its own whose ephemeral range is one port, connects, and connects once more to the same server: EADDRNOTAVAIL. Ends the first connection, whose port is then in TIME_WAIT, and goes on connecting. That must succeed with the same port, not before net.ipv4.tcp_tw_reuse_delay (100 ms here; a second by default, and on kernels without the setting when the next second begins), and the connection carry data.",
 	Why:    "A client that opens a connection for each request uses up the range in seconds, and works on only because TIME_WAIT gives ports back after a second and not a minute. With another error than EADDRNOTAVAIL, pools and load generators do not know that they have to wait; where no port comes back, they stand still for a minute.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"TCP timestamps are off, without which no port in TIME_WAIT can be used again",
 		"a firewall drops segments on loopback",
 	},
 	Remedies: []string{
 		"`sysctl -w net.ipv4.tcp_tw_reuse=2 net.ipv4.tcp_timestamps=1`, the kernel's defaults",
 		"`sysctl -w net.ipv4.ip_local_port_range='1024 65535'`; see what waits: `ss -tan state time-wait`",
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx context.Context, _ *sandbox.Inside) (seen clsExhausted, err error) {
 	return clsExhaust(ctx, clsReuseLoopback)
@@ -56,12 +56,12 @@ var _ = spec.Job(suite, "uses no port in TIME_WAIT again with tcp_tw_reuse=0", c
 	Asks:   "In a network namespace of its own whose ephemeral range is one port, ends a connection, so that the port is in TIME_WAIT, and goes on connecting with net.ipv4.tcp_tw_reuse=0, for longer than the time after which the port could be used again otherwise. Every attempt must give EADDRNOTAVAIL; with the setting back at 2 it must succeed.",
 	Why:    "It is set where an old segment in a new connection must not happen. Where it does nothing, the protection is not there; where it cannot be lifted again, clients stand still for a minute whenever they have used up their ports.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"TCP timestamps are off, without which no port in TIME_WAIT can be used again",
 		"a firewall answers FIN segments with RST, so that no connection comes to TIME_WAIT",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"`sysctl -w net.ipv4.tcp_tw_reuse=2 net.ipv4.tcp_timestamps=1`, the kernel's defaults",
 		spec.LetLoopbackPass,
 	},

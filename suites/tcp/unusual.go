@@ -19,11 +19,11 @@ var _ = suite.It("refuses to listen on a connection, to accept on what does not 
 	Asks:   "Connects a listener of 127.0.0.1 to its own address: EISCONN. Accepts on a socket that is bound and does not listen, and on a connection: EINVAL. Listens on a connection: EINVAL.",
 	Why:    "These are mistakes of programs and of those who hand descriptors to them (systemd sockets, inetd), and the errors are all that tells. Where the calls seem to succeed, a connection is lost or a service waits for clients that cannot come.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see whether a filter is in force: `grep Seccomp /proc/self/status`",
 	},
 }, func(ctx SpecContext) {
@@ -51,7 +51,7 @@ var _ = suite.It("reaches 127.0.0.1 by connecting to 0.0.0.0, and ::1 by [::]", 
 	Why:    "Many programs connect to the address that a server says it listens on (\"http://0.0.0.0:8000\"): development servers, health checks and tests work by it. Windows refuses it, and so do some sandboxes.",
 	Causes: []string{
 		"a firewall or proxy takes the connection for one to another machine",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
@@ -116,11 +116,11 @@ var _ = suite.It("refuses a connection to port 0 as to any closed port", check.C
 	Why:    "A program whose port was never set connects to 0. Being refused, it says that the service is not there and tries again; where the SYN is dropped it hangs for two minutes, and with another error it often ends.",
 	Causes: []string{
 		"a firewall drops segments to port 0 on loopback as invalid",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	load := spec.StartLoad()
@@ -147,11 +147,11 @@ var _ = suite.It("refuses to connect to broadcast and multicast addresses with E
 	Asks:   "Connects sockets that are bound to lo (SO_BINDTODEVICE), so that nothing could leave the machine, to 255.255.255.255 and 224.0.0.1. Each must be refused at once with ENETUNREACH.",
 	Why:    "TCP has one peer. A stack that sends such a SYN disturbs every machine of the network, and the program that made the mistake hangs until its timeout in place of being told.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"an eBPF program at the cgroup's connect hook answers in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"list the programs at the hooks: `bpftool cgroup tree`",
 	},
 }, func(SpecContext) {
@@ -171,11 +171,11 @@ var _ = suite.It("resets a connection whose socket is connected to AF_UNSPEC, an
 	Why:    "Pools and proxies dissolve a connection so and keep the descriptor, which others hold as well. Where the peer is not told, it waits on a connection that is over; where the socket is of no use afterwards, the pool hands out dead ones.",
 	Causes: []string{
 		"a firewall drops RST segments",
-		userSpaceStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		spec.LetLoopbackPass,
-		tryTheHostsKernel,
+		spec.OwnStack,
 	},
 }, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
@@ -199,11 +199,11 @@ var _ = suite.It("tells no peer of a socket that is not connected", check.Check{
 	Asks:   "Asks a fresh socket for its peer's address, then once it is bound to 127.0.0.1, and once it listens. Each time it must be ENOTCONN.",
 	Why:    "Programs that inherit a descriptor find out by it whether it is a listener or a connection (inetd style services, SSH's logs, access lists). With an empty address in place of the error they serve a peer that is nobody.",
 	Causes: []string{
-		userSpaceStack,
+		spec.OtherStack,
 		"a seccomp filter answers getpeername in the kernel's place",
 	},
 	Remedies: []string{
-		tryTheHostsKernel,
+		spec.OwnStack,
 		"see whether a filter is in force: `grep Seccomp /proc/self/status`",
 	},
 }, func(SpecContext) {

@@ -24,7 +24,7 @@ var _ = suite.It("broadcasts only for sockets that ask to", check.Check{
 	Causes: []string{
 		"the broadcast route of lo is gone, or 127.0.0.1 has another prefix than /8 (`ip route show table local type broadcast`)",
 		"a firewall drops broadcasts (`meta pkttype broadcast`, `fib daddr type broadcast`)",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`ip address del 127.0.0.1/8 dev lo` and `ip address add 127.0.0.1/8 dev lo` make the route anew",

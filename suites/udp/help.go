@@ -11,12 +11,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-// Causes and remedies that several checks name.
-const (
-	datagramsDropped = "a firewall drops datagrams on lo"
-	otherStack       = "a user-space stack or sandbox (gVisor, WSL 1) that behaves in another way"
-	ownStack         = "run the program on the kernel's own stack"
-)
+// datagramsDropped is a cause that several checks name.
+const datagramsDropped = "a firewall drops datagrams on lo"
 
 // from receives the next datagram of one sender. What others send is left
 // aside: somebody may be scanning the machine's ports.

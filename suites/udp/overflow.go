@@ -30,7 +30,7 @@ var _ = suite.It("counts what a full receive buffer loses, and tells nobody", ch
 	Why:    "It is how statsd, syslog and DNS servers lose messages under load. The counters are the only trace: where they do not move, the loss is looked for in the network, and a receiver that is too slow stays undetected.",
 	Causes: []string{
 		"a firewall or queueing discipline on lo drops datagrams before they reach the socket, where other counters count",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see where they went: `nstat -az UdpRcvbufErrors UdpInErrors UdpMemErrors`, `nft list ruleset`, `tc -s qdisc show dev lo`",
@@ -75,7 +75,7 @@ var _ = suite.It("tells a socket how many datagrams it lost where it asks", chec
 	Why:    "The counters of the machine do not say which socket lost what. Packet capture, telemetry and media servers read this count to know that their record has gaps and how large a buffer they need.",
 	Causes: []string{
 		"a firewall or queueing discipline on lo drops datagrams before they reach the socket",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see what sockets lose: `ss -uanm`, the d of skmem",

@@ -20,7 +20,7 @@ var _ = suite.It("tells an unconnected socket of a closed port only where it ask
 	Why:    "A server answers thousands of clients from one socket. Were an error that one of them caused reported there, the loop of many servers would end: Windows does so (WSAECONNRESET). Those who want to know, such as DNS servers and traceroute, ask for it.",
 	Causes: []string{
 		"a firewall drops ICMP, drops datagrams to closed ports in silence, or rejects them with another code",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"let ICMP errors pass: for each base chain of the input and output hooks that `nft list ruleset` shows, `nft insert rule FAMILY TABLE CHAIN icmp type destination-unreachable accept`",
@@ -57,13 +57,13 @@ var _ = suite.It("gives a connected socket its peer's datagrams only", check.Che
 	Asks:   "Connects a socket on 127.0.0.1 to one of two others. Both send to it in turn; it must receive what its peer sent and nothing else.",
 	Why:    "Resolvers, NTP and QUIC clients connect their sockets so that the kernel keeps forged answers away. Where it does not, anybody who guesses the port answers in the server's place.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"an eBPF program (sk_lookup, connect4 on the cgroup) or a preloaded library leaves the connect out",
 		datagramsDropped,
 	},
 	Remedies: []string{
 		"look for programs: `bpftool net`, `bpftool cgroup tree`",
-		ownStack,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -91,11 +91,11 @@ var _ = suite.It("lets a connected socket send elsewhere", check.Check{
 	Asks:   "Connects a socket to one of two others on 127.0.0.1 and sends to the other by its address, then to its peer without one. Each must receive its own.",
 	Why:    "Programs written for Linux keep one socket for a server and its fallback. Where it is refused, as with EISCONN on macOS, they lose the fallback when they need it.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		datagramsDropped,
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		spec.LetLoopbackPass,
 	},
 }, func(ctx SpecContext) {
@@ -120,11 +120,11 @@ var _ = suite.It("refuses to send to port 0 and to nobody", check.Check{
 	Asks:   "Sends a datagram to port 0 of 127.0.0.1, which must give EINVAL, and one without an address on a socket that is not connected, which must give EDESTADDRREQ.",
 	Why:    "A port that was left out of a configuration is 0, and a connect that was forgotten leaves no peer. Refused, both show at the first datagram; taken, metrics and logs vanish and nobody is told.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"an eBPF program (sendmsg4 on the cgroup) rewrites destinations",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"look for programs: `bpftool cgroup tree`",
 	},
 }, func(ctx SpecContext) {
@@ -143,11 +143,11 @@ var _ = suite.It("gives the automatic port back when the peer is taken away", ch
 	Asks:   "Connects a socket without a port to 127.0.0.1, which gives it one, and then to AF_UNSPEC: it must have no port any more, and another socket can be bound to that one. A port that was bound by its number must stay.",
 	Why:    "Resolvers connect a socket only to learn which source address the kernel would use, hundreds of times. If each kept a port, the ephemeral range would be used up; if bound ports were given back, a server would stop receiving.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"an eBPF program (connect4 on the cgroup) or a preloaded library answers connect",
 	},
 	Remedies: []string{
-		ownStack,
+		spec.OwnStack,
 		"see who holds ports: `ss -uanp`",
 	},
 }, func(SpecContext) {

@@ -62,7 +62,7 @@ var _ = suite.It("gives the last of two sockets on one SO_REUSEADDR port what ar
 	Asks:   "Binds two sockets with SO_REUSEADDR to the same port of 127.0.0.1 and sends to it. The one that was bound last must receive all of it.",
 	Why:    "With the option any process of the same kind can take a port over while the first still runs and hears nothing any more: two copies of a service that both seem to be up. Restarts without a gap are built on it.",
 	Causes: []string{
-		otherStack,
+		spec.OtherStack,
 		"an eBPF program (sk_lookup) chooses the socket",
 		datagramsDropped,
 	},
@@ -95,7 +95,7 @@ var _ = suite.It("spreads flows over the sockets of a SO_REUSEPORT group, each t
 	Causes: []string{
 		"a firewall rule or proxy gives all senders the same source port on lo",
 		"an eBPF program (SO_ATTACH_REUSEPORT_EBPF, sk_lookup) chooses the socket",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"see who shares the port and what each lost: `ss -uanmp`",

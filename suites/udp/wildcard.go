@@ -23,7 +23,7 @@ var _ = suite.It("answers for a wildcard server from 127.0.0.1, unless it choose
 	Causes: []string{
 		"a route of the table local prefers another source address (`ip route show table local`)",
 		"a firewall rule translates addresses on lo",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"`ip route replace local 127.0.0.1 dev lo table local proto kernel scope host src 127.0.0.1`",
@@ -63,7 +63,7 @@ var _ = suite.It("tells the address that a datagram was sent to, and that it cam
 	Causes: []string{
 		"a firewall rule translates the destination on lo (dnat, redirect, `ip daddr set`)",
 		"an eBPF program (sendmsg4 on the cgroup, tc on lo) rewrites or redirects datagrams, as Cilium does",
-		otherStack,
+		spec.OtherStack,
 	},
 	Remedies: []string{
 		"find the rule: `nft list ruleset | grep -E 'dnat|redirect|daddr set'`, `iptables-save -t nat`, `bpftool net`",
