@@ -47,12 +47,3 @@ func (f Files) Install() error {
 	}
 	return nil
 }
-
-// InstallForThread is Install for the calling thread and the programs that are
-// started from it alone. The thread must end with what it does.
-func (f Files) InstallForThread() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("unshare the mounts of a thread: %w", err)
-	}
-	return f.Install()
-}

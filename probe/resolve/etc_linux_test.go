@@ -65,18 +65,9 @@ var inZone = sandbox.Register("resolve/test", func(ctx context.Context, _ *sandb
 	return s, err
 })
 
-var onThread = sandbox.Register("resolve/thread", func(ctx context.Context, _ *sandbox.Inside, _ struct{}) (seen, error) {
-	return lookUp(ctx, files.InstallForThread)
-})
-
-var hosts = sandbox.Register("resolve/hosts", func(context.Context, *sandbox.Inside, struct{}) (string, error) {
-	text, err := os.ReadFile("/etc/hosts")
-	return string(text), err
-})
-
-func start(t *testing.T, zones ...string) *sandbox.Sandbox {
+func start(t *testing.T) *sandbox.Sandbox {
 	t.Helper()
-	box, err := sandbox.Start(t.Context(), sandbox.Config{Zones: zones})
+	box, err := sandbox.Start(t.Context(), sandbox.Config{})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -97,17 +88,4 @@ func TestFilesAreThoseOfTheSandbox(t *testing.T) {
 	g.Expect(s.Other).To(Equal([]netip.Addr{netip.MustParseAddr("127.53.53.53")}))
 	g.Expect(s.Asked).To(Equal([]string{"localhost."}))
 	g.Expect(s.Passwd).To(Equal(string(passwd)))
-}
-
-func TestFilesOfAThreadAreItsOwn(t *testing.T) {
-	g := NewWithT(t)
-	before, err := os.ReadFile("/etc/hosts")
-	g.Expect(err).NotTo(HaveOccurred())
-	box := start(t, "one", "two")
-	s, err := onThread.Call(t.Context(), box, "two", struct{}{})
-	g.Expect(err).NotTo(HaveOccurred())
-	if !s.NoGetent {
-		g.Expect(s.Addrs).To(Equal([]netip.Addr{netip.MustParseAddr("127.1.2.3")}))
-	}
-	g.Expect(hosts.Call(t.Context(), box, "one", struct{}{})).To(Equal(string(before)))
 }

@@ -12,6 +12,3 @@ import (
 func (f Files) Install() error {
 	return fmt.Errorf("files in the place of the machine's on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
-
-// InstallForThread is Linux-only: elsewhere it returns errors.ErrUnsupported.
-func (f Files) InstallForThread() error { return f.Install() }

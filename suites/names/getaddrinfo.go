@@ -33,7 +33,7 @@ type read struct {
 	NoGetent string
 }
 
-var _ = spec.Job(suite, "reads short and hexadecimal forms of 127.0.0.1 in the C library, and not in Go", check.Check{
+var _ = suite.It("reads short and hexadecimal forms of 127.0.0.1 in the C library, and not in Go", check.Check{
 	ID: "NAME-004", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, getent},
 	Source: "inet_aton(3); getaddrinfo(3); Go, net/netip.ParseAddr (four decimal fields)",
 	Asks:   "In a sandbox with an empty hosts file and no DNS server, has getent look up 127.1, 0x7f.1 and 2130706433: each must be 127.0.0.1. Go's resolver must take none of them for an address; the question that it would send for the name is noted and not sent.",
@@ -45,12 +45,16 @@ var _ = spec.Job(suite, "reads short and hexadecimal forms of 127.0.0.1 in the C
 		"write addresses in full in the configuration of services: 127.0.0.1",
 		"have filters resolve a name themselves and compare addresses, not texts",
 	},
-}, readShortForms, func(ctx SpecContext, seen read) {
+}, func(ctx SpecContext) {
 	deadline := spec.Within(ctx, patience)
 	for _, text := range shortForms {
 		Expect(lookUp(deadline, text).addrs).To(BeEmpty(), "addresses that Go's resolver has for %s", text)
 	}
 	spec.Evidence("Go", "takes %s for names", strings.Join(shortForms, ", "))
+	load := spec.StartLoad()
+	seen, err := readShortForms.Call(ctx, spec.Sandbox(ctx, sandbox.Config{}), "", struct{}{})
+	load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), "ask the C library")
 	if seen.NoGetent != "" {
 		spec.Skip(getent, "Go takes them for names, as it should; to see what the C library does: "+seen.NoGetent)
 	}
@@ -60,11 +64,11 @@ var _ = spec.Job(suite, "reads short and hexadecimal forms of 127.0.0.1 in the C
 	spec.Evidence("the C library", "reads them all as 127.0.0.1")
 })
 
-func readShortForms(ctx context.Context, _ *sandbox.Inside) (seen read, err error) {
+var readShortForms = sandbox.Register("names/short-forms", func(ctx context.Context, _ *sandbox.Inside, _ struct{}) (seen read, err error) {
 	ctx, cancel := context.WithTimeout(ctx, getentPatience)
 	defer cancel()
 	files := resolve.Files{Sources: "hosts: files dns\n", Resolver: resolve.StubResolver}
-	if err := files.InstallForThread(); err != nil {
+	if err := files.Install(); err != nil {
 		return seen, err
 	}
 	for _, text := range shortForms {
@@ -78,7 +82,7 @@ func readShortForms(ctx context.Context, _ *sandbox.Inside) (seen read, err erro
 		seen.Addrs = append(seen.Addrs, addrs)
 	}
 	return seen, nil
-}
+})
 
 // askers are programs that call getaddrinfo(3) without a name, which getent
 // cannot, for clients and then for servers, with their arguments. Each prints a

@@ -21,7 +21,10 @@ import (
 // begins; the check's spec awaits what its job returns and judges it.
 //
 // The zones of all jobs are in one sandbox, so that a job has to stay on its
-// thread: it uses probe/sock, not Go's net package.
+// thread: it uses probe/sock, not Go's net package. Nor may it start a program:
+// until that is executed it has a copy of every descriptor, and sockets that
+// another job closes meanwhile live on in it (fork(2)). What starts one has a
+// Sandbox of its own.
 //
 // Like It, it returns a value only to stand at the top level of a file.
 func Job[Seen any](s *Suite, text string, c check.Check,
