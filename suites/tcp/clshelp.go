@@ -150,7 +150,7 @@ func (m *clsMissing) set(name, value string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		*m = clsMissing{name, "run it on a later Linux, on which network namespaces have that setting of their own", err.Error()}
 	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
-		*m = clsMissing{clsWritable.Name, clsWritable.How, err.Error()}
+		*m = clsMissing{check.OwnSettings.Name, check.OwnSettings.How, err.Error()}
 	}
 	return err
 }
@@ -161,10 +161,4 @@ func (m *clsMissing) unless(err error) error {
 		return nil
 	}
 	return err
-}
-
-// clsWritable is what a check needs that changes settings in its sandbox.
-var clsWritable = check.Need{
-	Name: "writable /proc/sys",
-	How:  "run it outside of the container, or in one that was started with --privileged",
 }

@@ -223,7 +223,7 @@ const (
 )
 
 var _ = spec.Job(suite, "keeps no more connections in TIME_WAIT than tcp_max_tw_buckets, and counts the rest", check.Check{
-	ID: "TCP-065", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, clsWritable},
+	ID: "TCP-065", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, check.OwnSettings},
 	Source: "Documentation/networking/ip-sysctl.rst, tcp_max_tw_buckets; Documentation/networking/snmp_counter.rst, TcpExtTCPTimeWaitOverflow",
 	Asks:   "In a network namespace of its own with net.ipv4.tcp_max_tw_buckets=2, connects and closes five times. Two connections may be in TIME_WAIT; TcpExt TCPTimeWaitOverflow must have grown by the other three.",
 	Why:    "It is what keeps a flood of short connections from filling the memory, and the counter is all that tells an operator that TIME_WAIT is being cut short and late segments can reach new connections.",

@@ -18,7 +18,7 @@ import (
 const clsNoReuseWindow = 100 * time.Millisecond
 
 var _ = spec.Job(suite, "runs out of ephemeral ports with EADDRNOTAVAIL, and uses one in TIME_WAIT again", check.Check{
-	ID: "TCP-062", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, clsWritable},
+	ID: "TCP-062", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, check.OwnSettings},
 	Source: "Documentation/networking/ip-sysctl.rst, tcp_tw_reuse (2: loopback only), tcp_tw_reuse_delay, ip_local_port_range; connect(2), EADDRNOTAVAIL; RFC 6191",
 	Asks:   "In a network namespace of its own whose ephemeral range is one port, connects, and connects once more to the same server: EADDRNOTAVAIL. Ends the first connection, whose port is then in TIME_WAIT, and goes on connecting. That must succeed with the same port, not before net.ipv4.tcp_tw_reuse_delay (100 ms here; a second by default, and on kernels without the setting when the next second begins), and the connection carry data.",
 	Why:    "A client that opens a connection for each request uses up the range in seconds, and works on only because TIME_WAIT gives ports back after a second and not a minute. With another error than EADDRNOTAVAIL, pools and load generators do not know that they have to wait; where no port comes back, they stand still for a minute.",
@@ -51,7 +51,7 @@ func clsJudgeReused(g Gomega, seen clsExhausted) {
 }
 
 var _ = spec.Job(suite, "uses no port in TIME_WAIT again with tcp_tw_reuse=0", check.Check{
-	ID: "TCP-063", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, clsWritable},
+	ID: "TCP-063", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, check.OwnSettings},
 	Source: "Documentation/networking/ip-sysctl.rst, tcp_tw_reuse, tcp_tw_reuse_delay; connect(2), EADDRNOTAVAIL; RFC 9293 3.6.1",
 	Asks:   "In a network namespace of its own whose ephemeral range is one port, ends a connection, so that the port is in TIME_WAIT, and goes on connecting with net.ipv4.tcp_tw_reuse=0, for longer than the time after which the port could be used again otherwise. Every attempt must give EADDRNOTAVAIL; with the setting back at 2 it must succeed.",
 	Why:    "It is set where an old segment in a new connection must not happen. Where it does nothing, the protection is not there; where it cannot be lifted again, clients stand still for a minute whenever they have used up their ports.",
