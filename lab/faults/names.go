@@ -42,7 +42,8 @@ var names = family("names", []Fault{
 		Damage: one("sed -i '/^hosts:/d' /etc/nsswitch.conf 2>/dev/null; echo 'hosts: dns' >> /etc/nsswitch.conf"), Flagged: one("NAME-*"), Causes: one("nsswitch"),
 	},
 	{
-		Name: "resolver-silent", Hurts: "every name that is not in /etc/hosts takes ten seconds to fail",
+		Name: "resolver-silent", Beyond: "While the processors are busy, a server that has not read its question in two seconds cannot be told from one that will: NAME-009 says then that it does not know.",
+		Hurts:  "every name that is not in /etc/hosts takes ten seconds to fail",
 		Damage: one("printf 'nameserver 127.0.0.77\\n' > /etc/resolv.conf"), Machine: Machine{Hold: &Hold{Network: "udp", From: 53, To: 53}},
 		Flagged: one("NAME-*"), Causes: one("resolv.conf"), NoRemedy: "which resolver is the right one is the network's affair",
 	},
