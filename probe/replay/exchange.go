@@ -166,7 +166,8 @@ func exchangeUDP(ctx context.Context, to netip.AddrPort) error {
 		return err
 	}
 	defer client.Close()
-	if err := errors.Join(client.QueueErrors(), client.StartConnect(at)); err != nil {
+	// Checks send to broadcast addresses, too.
+	if err := errors.Join(client.QueueErrors(), client.Set(sock.Broadcast, 1), client.StartConnect(at)); err != nil {
 		return err
 	}
 	step(ctx, func(ctx context.Context) {
