@@ -126,7 +126,7 @@ func exchange(ctx context.Context, c *icmp.PacketConn, access Access, to netip.A
 		dst = &net.UDPAddr{IP: to.AsSlice(), Zone: to.Zone()}
 		sentID = uint16(c.LocalAddr().(*net.UDPAddr).Port)
 	} else {
-		refuseRequests(c, to)
+		refuseOthers(c, to)
 	}
 	if err := receiveTTL(c, to); err != nil {
 		return Reply{}, fmt.Errorf("ask for the TTL of replies from %v: %w", to, err)
@@ -179,22 +179,25 @@ func read(c *icmp.PacketConn, to netip.Addr, buf []byte) (n, ttl int, from net.A
 	return n, ttl, from, err
 }
 
-// refuseRequests keeps echo requests out of a raw socket: loopback would
-// deliver our own first, and in a small receive buffer leave no room for the
-// reply. Every other type comes in, so that a reply of a wrong type is seen.
-func refuseRequests(c *icmp.PacketConn, to netip.Addr) {
+// refuseOthers keeps out of a raw socket what is no reply: echo requests, of
+// which loopback would deliver our own first, and errors, which others may be
+// sent in floods. In a small receive buffer they leave no room for the reply.
+// Every other type comes in, so that a reply of a wrong type is seen.
+func refuseOthers(c *icmp.PacketConn, to netip.Addr) {
 	// Not every system has the filter. Without it the request only comes in
 	// and is passed over.
 	if to.Is4() {
 		var filter ipv4.ICMPFilter
 		filter.SetAll(false)
 		filter.Block(ipv4.ICMPTypeEcho)
+		filter.Block(ipv4.ICMPTypeDestinationUnreachable)
 		_ = c.IPv4PacketConn().SetICMPFilter(&filter)
 		return
 	}
 	var filter ipv6.ICMPFilter
 	filter.SetAll(false)
 	filter.Block(ipv6.ICMPTypeEchoRequest)
+	filter.Block(ipv6.ICMPTypeDestinationUnreachable)
 	_ = c.IPv6PacketConn().SetICMPFilter(&filter)
 }
 
