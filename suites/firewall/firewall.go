@@ -90,9 +90,11 @@ var (
 // the rules say.
 func verify(ctx context.Context, p plan) {
 	GinkgoHelper()
+	load := spec.StartLoad()
 	s := spec.Sandbox(ctx, surroundings)
 	seen, err := ask.Call(ctx, s, inside, p)
 	spec.SkipLacking(err)
+	load.ExcuseTimeout(err)
 	Expect(err).NotTo(HaveOccurred(), "ask behind the rules %v", p.Ruleset)
 	skipWithout(seen.Lacks)
 	if noteLackOfIPv6(seen.WithoutIPv6); seen.WithoutIPv6 != "" && !p.asksAbout(sock.IPv4) {
