@@ -103,8 +103,8 @@ func alarms(r report.Report) []string {
 	var lines []string
 	for _, c := range r.Checks {
 		if wrong(c.State) || c.State == "inconclusive" {
-			message, _, _ := strings.Cut(c.Message, "\n")
-			lines = append(lines, fmt.Sprintf("%s %s: %s", c.ID, c.State, message))
+			// All of it, on one line: what is seldom said is not seen again.
+			lines = append(lines, fmt.Sprintf("%s %s: %s", c.ID, c.State, strings.Join(strings.Fields(c.Message), " ")))
 		}
 	}
 	return lines

@@ -64,7 +64,7 @@ func TestAlarms(t *testing.T) {
 		{ID: "A-003", State: "warn", Message: "slow\nvery"},
 		{ID: "A-004", State: "inconclusive"},
 	}}
-	if got := alarms(r); !slices.Equal(got, []string{"A-003 warn: slow", "A-004 inconclusive: "}) {
+	if got := alarms(r); !slices.Equal(got, []string{"A-003 warn: slow very", "A-004 inconclusive: "}) {
 		t.Errorf("%q", got)
 	}
 }
