@@ -226,11 +226,13 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 			chosen = append(chosen, f)
 		}
 	}
+	patience, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	defer cancel()
 	each(t.Context(), len(chosen), 2, func(i int) {
 		o := l.ask(t.Context(), chosen[i], false)
 		// Other tests keep the processors busy, of which a check that waited in
-		// vain says that it cannot tell.
-		for try := 1; o.Inconclusive && try < 4; try++ {
+		// vain says that it cannot tell. They end some time.
+		for o.Inconclusive && patience.Err() == nil {
 			o = l.ask(t.Context(), chosen[i], false)
 		}
 		if o.Missing != "" {
