@@ -53,6 +53,22 @@ func (b *Batch) Len() int { return len(b.headers) }
 // Buffer is where message i is written before it is sent.
 func (b *Batch) Buffer(i int) []byte { return b.data[i] }
 
+// Size says how much of its buffer message i takes up.
+func (b *Batch) Size(i, bytes int) { b.iovecs[i].SetLen(bytes) }
+
+// To gives message i an address to be sent to, without a port.
+func (b *Batch) To(i int, addr netip.Addr) {
+	name, h := &b.names[i], &b.headers[i]
+	h.Name = (*byte)(unsafe.Pointer(name))
+	if addr.Is4() {
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: addr.As4()}
+		h.Namelen = unix.SizeofSockaddrInet4
+		return
+	}
+	*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: addr.As16()}
+	h.Namelen = unix.SizeofSockaddrInet6
+}
+
 // Send sends the messages from one to before another through a socket and says
 // how many went; the error is about the first that did not.
 func (b *Batch) Send(fd, from, to int) (int, error) {

@@ -1,0 +1,373 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/counters"
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+	"github.com/loopcheck/loopcheck/probe/verdict"
+)
+
+const (
+	// markerTimeout bounds the wait for the kernel to deal with what was sent.
+	// It takes microseconds; the rest is for a machine whose processors are
+	// busy.
+	markerTimeout = 10 * time.Second
+	// rounds is how often what is undecided is asked at most, where packets were
+	// lost on the way: a full backlog or receive buffer is no verdict.
+	rounds = 4
+	// chunkPorts is how many packets one worker takes at a time.
+	chunkPorts = 2048
+	// maxWorkers bounds the threads that send; more would fight over the set.
+	maxWorkers = 8
+)
+
+var asking sync.Mutex
+
+// askInside runs in the machine's zone.
+func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error) {
+	asking.Lock()
+	defer asking.Unlock()
+	var results [][]Run
+	for begin := 0; begin < len(o.Sweeps); begin += maxSweeps {
+		q := &questions{in: in, machine: o.Machine, sweeps: o.Sweeps[begin:min(begin+maxSweeps, len(o.Sweeps))]}
+		if err := q.ask(ctx); err != nil {
+			return nil, err
+		}
+		for _, t := range q.tallies {
+			results = append(results, t.runs())
+		}
+	}
+	return results, nil
+}
+
+// questions are sweeps that are asked in one recording.
+type questions struct {
+	in      *sandbox.Inside
+	machine Machine
+	sweeps  []Sweep
+
+	doors   []*door
+	outs    []*template
+	mu      sync.Mutex
+	tallies []*tally
+}
+
+func (q *questions) ask(ctx context.Context) (err error) {
+	packets := 0
+	for i, s := range q.sweeps {
+		d, err := openDoor(q.in, q.machine, doorKey{s.Zone, s.To.Is6()})
+		if err != nil {
+			return err
+		}
+		q.doors = append(q.doors, d)
+		q.outs = append(q.outs, newTemplate(s, i))
+		q.tallies = append(q.tallies, newTally(s))
+		for _, r := range s.numbers() {
+			packets += r.Len()
+		}
+	}
+	if err := q.establish(); err != nil {
+		return err
+	}
+	recorder, err := startRecording(packets)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, recorder.close(), q.forget()) }()
+	for round := range rounds {
+		before := q.losses()
+		if err := q.send(ctx, round > 0); err != nil {
+			return err
+		}
+		if err := recorder.seen(ctx, q.accepted); err != nil {
+			return err
+		}
+		if q.losses() == before {
+			return nil
+		}
+	}
+	return errors.New("packets were lost on the way each time: the machine's backlog (net.core.netdev_max_backlog) was full")
+}
+
+// losses counts the packets that queues on the way had no room for. Those of
+// the backlog are of all network namespaces together.
+func (q *questions) losses() (lost uint64) {
+	if softnet, err := counters.ReadSoftnet(); err == nil {
+		for _, cpu := range softnet.PerCPU {
+			lost += uint64(cpu.Dropped)
+		}
+	}
+	for d := range q.eachDoor {
+		lost += uint64(d.losses())
+	}
+	return lost
+}
+
+func (q *questions) eachDoor(yield func(*door) bool) {
+	known := map[*door]bool{}
+	for _, d := range q.doors {
+		if !known[d] && !yield(d) {
+			return
+		}
+		known[d] = true
+	}
+}
+
+// establish makes the connections that packets of established ones belong to.
+func (q *questions) establish() error {
+	var c *connections
+	for _, t := range q.outs {
+		if t.sweep.State != Established {
+			continue
+		}
+		if c == nil {
+			var err error
+			if c, err = openConnections(); err != nil {
+				return err
+			}
+			defer c.close()
+		}
+		for _, r := range t.sweep.numbers() {
+			for n := int(r.First); n <= int(r.Last); n++ {
+				from, to := t.ends(uint16(n))
+				if err := c.establish(t.sweep, from, to); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (q *questions) forget() error {
+	for _, s := range q.sweeps {
+		if s.State == Established {
+			c, err := openConnections()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			return c.forget()
+		}
+	}
+	return nil
+}
+
+// ends are where a packet comes from and goes to.
+func (t *template) ends(number uint16) (from, to netip.AddrPort) {
+	s := t.sweep
+	if s.Burst > 0 {
+		return netip.AddrPortFrom(s.Source, s.SourcePort+number), netip.AddrPortFrom(s.To, s.Ports[0].First)
+	}
+	return netip.AddrPortFrom(s.Source, s.SourcePort), netip.AddrPortFrom(s.To, number)
+}
+
+func (q *questions) accepted(sweep int, number uint16, at netip.AddrPort) {
+	if sweep >= len(q.tallies) {
+		return
+	}
+	_, to := q.outs[sweep].ends(number)
+	if q.sweeps[sweep].Protocol == ICMP {
+		to = netip.AddrPortFrom(to.Addr(), 0)
+	}
+	q.tallies[sweep].land(number, to, at)
+}
+
+func (q *questions) answered(a answer) {
+	if a.sweep >= len(q.tallies) {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tallies[a.sweep].set(a.number, Run{Verdict: a.verdict})
+}
+
+func (q *questions) refused(sweep int, number uint16) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t := q.tallies[sweep]; t.fates[number] == 0 {
+		t.set(number, Run{Verdict: verdict.Verdict{Action: verdict.Drop}, Local: true})
+	}
+}
+
+// chunk is some packets of a sweep.
+type chunk struct {
+	sweep int
+	portset.Range
+}
+
+// send sends the packets, or those of which nothing is known, and takes what
+// answers come. When it returns all were dealt with.
+func (q *questions) send(ctx context.Context, again bool) error {
+	var chunks []chunk
+	for i, t := range q.tallies {
+		ranges := t.numbers
+		if again {
+			ranges = t.undecided()
+		}
+		step := chunkPorts
+		if q.sweeps[i].Burst > 0 {
+			step = 1 << 16 // in order, by one worker
+		}
+		for _, r := range ranges {
+			for first := int(r.First); first <= int(r.Last); first += step {
+				chunks = append(chunks, chunk{i, portset.Range{First: uint16(first), Last: uint16(min(first+step-1, int(r.Last)))}})
+			}
+		}
+	}
+	cpus, err := allowedCPUs()
+	if err != nil {
+		return err
+	}
+	cpus = cpus[:min(len(cpus), maxWorkers, max(1, len(chunks)))]
+	work := make(chan chunk, len(chunks))
+	for _, c := range chunks {
+		work <- c
+	}
+	close(work)
+	failures := make(chan error, len(cpus))
+	var mu sync.Mutex
+	markers := map[*door]map[uint64]bool{}
+	for _, cpu := range cpus {
+		go func() {
+			failures <- onCPU(cpu, func() error {
+				w := &worker{questions: q, out: mmsg.New(sendBatch, packetBytes, 0)}
+				for c := range work {
+					if err := errors.Join(ctx.Err(), w.send(c)); err != nil {
+						return err
+					}
+				}
+				for d := range q.eachDoor {
+					number, err := d.mark()
+					if err != nil {
+						return fmt.Errorf("send a frame after the packets: %w", err)
+					}
+					mu.Lock()
+					if markers[d] == nil {
+						markers[d] = map[uint64]bool{}
+					}
+					markers[d][number] = true
+					mu.Unlock()
+				}
+				return nil
+			})
+		}()
+	}
+	var errs []error
+	for range cpus {
+		errs = append(errs, <-failures)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	until := time.Now().Add(markerTimeout)
+	for d, wanted := range markers {
+		if err := d.awaitMarkers(wanted, until); err != nil {
+			return err
+		}
+	}
+	for d := range q.eachDoor {
+		if err := d.drain(q.answered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worker sends from one thread.
+type worker struct {
+	*questions
+	out *mmsg.Batch
+	// numbers are those of the packets in out, and lengths theirs.
+	numbers []uint16
+}
+
+func (w *worker) send(c chunk) error {
+	t, d := w.outs[c.sweep], w.doors[c.sweep]
+	fd, link := d.raw, d.link
+	if link != nil {
+		fd = d.frames
+	}
+	for first := int(c.First); first <= int(c.Last); first += sendBatch {
+		w.numbers = w.numbers[:0]
+		for n := first; n <= min(first+sendBatch-1, int(c.Last)); n++ {
+			b := w.out.Buffer(len(w.numbers))
+			header := copy(b, link)
+			length := header + t.write(b[header:], uint16(n))
+			w.out.Size(len(w.numbers), length)
+			if link == nil {
+				w.out.To(len(w.numbers), t.sweep.To)
+			}
+			w.numbers = append(w.numbers, uint16(n))
+		}
+		if err := w.sendBatch(fd, c.sweep); err != nil {
+			return err
+		}
+		if err := d.drain(w.answered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) sendBatch(fd, sweep int) error {
+	for sent, retries := 0, 0; sent < len(w.numbers); {
+		n, err := w.out.Send(fd, sent, len(w.numbers))
+		sent += n
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EPERM):
+			w.refused(sweep, w.numbers[sent])
+			sent++
+		case (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS)) && retries < 1000:
+			// The socket's send buffer is full of packets that wait.
+			retries++
+			runtime.Gosched()
+		default:
+			return fmt.Errorf("send to %s: %w", w.sweeps[sweep].To, err)
+		}
+	}
+	return nil
+}
+
+// allowedCPUs are the processors that this process may use.
+func allowedCPUs() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("ask which processors may be used: %w", err)
+	}
+	var cpus []int
+	for cpu := range len(set) * 64 {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus, nil
+}
+
+// onCPU runs f on a thread that stays on one processor, and ends with it.
+func onCPU(cpu int, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		var set unix.CPUSet
+		set.Set(cpu)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			result <- fmt.Errorf("stay on processor %d: %w", cpu, err)
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}

@@ -1,0 +1,133 @@
+package sweep
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
+)
+
+// Messages and attributes of connection tracking
+// (linux/netfilter/nfnetlink_conntrack.h), named as there.
+const (
+	ctnetlink = 1 // NFNL_SUBSYS_CTNETLINK
+	ctNew     = 0
+	ctDelete  = 2
+
+	ctTupleOrig  = 1
+	ctTupleReply = 2
+	ctStatus     = 3
+	ctProtoInfo  = 4
+	ctTimeout    = 7
+
+	tupleIP    = 1
+	tupleProto = 2
+	ipv4Source = 1
+	ipv6Source = 3
+	protoNum   = 1
+	protoFrom  = 2
+	protoTo    = 3
+
+	protoInfoTCP  = 1
+	tcpState      = 1
+	tcpFlagsOrig  = 4
+	tcpFlagsReply = 5
+)
+
+// connections makes connection tracking know connections, in the calling
+// thread's network namespace.
+type connections struct{ conn *netlink.Conn }
+
+func openConnections() (*connections, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	return &connections{conn}, nil
+}
+
+// establish adds the connection that a packet of a sweep belongs to, in which
+// packets have gone both ways.
+func (c *connections) establish(s Sweep, from, to netip.AddrPort) error {
+	const (
+		seenReply, assured, confirmed = 1 << 1, 1 << 2, 1 << 3
+		lifetime                      = 600 // seconds
+		established                   = 3   // TCP_CONNTRACK_ESTABLISHED
+		liberal                       = 0x08
+	)
+	protocol := s.Protocol.number(s.To.Is6())
+	a := nfnl.Attributes{
+		{Type: ctTupleOrig | netlink.Nested, Data: tuple(protocol, from, to)},
+		{Type: ctTupleReply | netlink.Nested, Data: tuple(protocol, to, from)},
+		{Type: ctStatus, Data: binary.BigEndian.AppendUint32(nil, seenReply|assured|confirmed)},
+		{Type: ctTimeout, Data: binary.BigEndian.AppendUint32(nil, lifetime)},
+	}
+	if s.Protocol == TCP {
+		// Its windows are not known: any sequence number is taken.
+		a = append(a, nested(ctProtoInfo, nested(protoInfoTCP,
+			netlink.Attribute{Type: tcpState, Data: []byte{established}},
+			netlink.Attribute{Type: tcpFlagsOrig, Data: []byte{liberal, liberal}},
+			netlink.Attribute{Type: tcpFlagsReply, Data: []byte{liberal, liberal}},
+		)))
+	}
+	b, err := a.Encode()
+	if err != nil {
+		return err
+	}
+	if err := c.send(ctNew, netlink.Create|netlink.Excl, s.To.Is6(), b); err != nil {
+		return fmt.Errorf("make an established connection from %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
+// forget removes every connection.
+func (c *connections) forget() error {
+	if err := c.send(ctDelete, 0, false, nil); err != nil {
+		return fmt.Errorf("forget the connections: %w", err)
+	}
+	return nil
+}
+
+func (c *connections) send(kind uint16, flags netlink.HeaderFlags, ipv6 bool, attributes []byte) error {
+	family := byte(unix.AF_UNSPEC)
+	if attributes != nil {
+		family = unix.AF_INET
+		if ipv6 {
+			family = unix.AF_INET6
+		}
+	}
+	_, err := c.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(ctnetlink<<8 | kind), Flags: netlink.Request | netlink.Acknowledge | flags},
+		Data:   append([]byte{family, 0, 0, 0}, attributes...),
+	})
+	return err
+}
+
+func (c *connections) close() { _ = c.conn.Close() }
+
+func nested(t uint16, inner ...netlink.Attribute) netlink.Attribute {
+	// They are short: encoding cannot fail.
+	b, _ := nfnl.Attributes(inner).Encode()
+	return netlink.Attribute{Type: t | netlink.Nested, Data: b}
+}
+
+func tuple(protocol byte, from, to netip.AddrPort) []byte {
+	source := uint16(ipv4Source)
+	if from.Addr().Is6() {
+		source = ipv6Source
+	}
+	b, _ := nfnl.Attributes{
+		nested(tupleIP,
+			netlink.Attribute{Type: source, Data: from.Addr().AsSlice()},
+			netlink.Attribute{Type: source + 1, Data: to.Addr().AsSlice()}),
+		nested(tupleProto,
+			netlink.Attribute{Type: protoNum, Data: []byte{protocol}},
+			netlink.Attribute{Type: protoFrom, Data: binary.BigEndian.AppendUint16(nil, from.Port())},
+			netlink.Attribute{Type: protoTo, Data: binary.BigEndian.AppendUint16(nil, to.Port())}),
+	}.Encode()
+	return b
+}

@@ -1,0 +1,146 @@
+// Package sweep answers what a sandbox's netfilter rules do to packets to many
+// ports, all 65,535 of them in a fraction of a second, and exactly.
+//
+// A base chain of its own, the last of the hooks input and postrouting, records
+// in a set what the rules let through, and takes it off its way there, so that
+// no program has to listen, nothing answers, and connection tracking keeps
+// nothing. What the rules reject is told by the RST or the ICMP error that comes
+// back. A frame that follows the packets through the same queue says when the
+// last of them was dealt with: what is neither recorded nor answered by then was
+// dropped, and nothing is waited for.
+//
+// A packet names itself where hardly a rule looks: a SYN in its sequence number,
+// a datagram in its payload, an ICMP message in what follows its checksum.
+//
+// What a packet changes, the next one meets: limits that were used up, sets that
+// were added to. Ruleset.Fresh of probe/ruleset makes a copy of rules that takes
+// each packet for the first.
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+	"github.com/loopcheck/loopcheck/probe/verdict"
+)
+
+// Protocol is tcp, udp, or icmp, which over IPv6 is ICMPv6.
+type Protocol string
+
+const (
+	TCP  Protocol = "tcp"
+	UDP  Protocol = "udp"
+	ICMP Protocol = "icmp"
+)
+
+// State is what connection tracking takes a packet for (nft(8), ct state).
+type State string
+
+const (
+	// New: a SYN, or the first datagram.
+	New State = "new"
+	// Established: an acknowledgement, or a datagram, of a connection that has
+	// seen packets both ways.
+	Established State = "established"
+	// Invalid: a SYN-ACK that answers nothing, or a datagram whose checksum is
+	// wrong, which is seen only where it comes in from outside.
+	Invalid State = "invalid"
+)
+
+// Sweep is one question: what becomes of packets that differ in their port
+// alone.
+type Sweep struct {
+	// Zone is where they are sent.
+	Zone string `json:"zone"`
+	// Source need not be an address that the zone has, unless that is the
+	// machine itself.
+	Source netip.Addr `json:"source"`
+	To     netip.Addr `json:"to"`
+	// SourcePort is 54321 where it is 0.
+	SourcePort uint16   `json:"source_port,omitempty"`
+	Protocol   Protocol `json:"protocol"`
+	// State is New where it is "".
+	State State `json:"state,omitempty"`
+	// Ports are where they go, one packet each; for ICMP they are types. A
+	// range here may begin at 0.
+	Ports []portset.Range `json:"ports"`
+	// Burst, where it is not 0, is how many packets go to the first port alone,
+	// one after the other without a pause, each from a port of its own. The
+	// runs of the result number the packets from 1.
+	Burst uint16 `json:"burst,omitempty"`
+}
+
+// defaultSourcePort is one of the ephemeral range.
+const defaultSourcePort = 54321
+
+// Run is ports next to one another to which the same happens.
+type Run struct {
+	First uint16 `json:"first"`
+	Last  uint16 `json:"last"`
+	verdict.Verdict
+	// Local says that the kernel refused to send the packet (EPERM): a rule of
+	// the output or postrouting hook dropped or rejected it.
+	Local bool `json:"local,omitempty"`
+	// Landed is where an accepted packet came to, if that was not where it was
+	// sent. A port of 0 stands for each packet's own.
+	Landed netip.AddrPort `json:"landed,omitzero"`
+}
+
+// Machine is the zone whose rules are asked, and the ends of its cables.
+type Machine struct {
+	Zone string `json:"zone"`
+	// Cables are by the zone at their other end.
+	Cables map[string]Cable `json:"cables,omitempty"`
+}
+
+// Cable is a link between a zone and the machine.
+type Cable struct {
+	// Interface is that of the zone, Far the machine's.
+	Interface string `json:"interface"`
+	Far       string `json:"far"`
+}
+
+// order is what a call takes into the sandbox.
+type order struct {
+	Machine Machine `json:"machine"`
+	Sweeps  []Sweep `json:"sweeps"`
+}
+
+// Ask sends all packets of some sweeps and returns the runs of each, which cover
+// its ports in ascending order. It takes a sandbox in which the machine's
+// zone has rules.
+//
+// The error is for what is no verdict: a kernel without dynamic sets, a sandbox
+// that ended, the end of the context.
+func Ask(ctx context.Context, s *sandbox.Sandbox, machine Machine, sweeps []Sweep) ([][]Run, error) {
+	for _, one := range sweeps {
+		if err := one.validate(machine); err != nil {
+			return nil, fmt.Errorf("sweep %s of %s: %w", one.Protocol, one.To, err)
+		}
+	}
+	return ask.Call(ctx, s, machine.Zone, order{machine, sweeps})
+}
+
+var ask = sandbox.Register("sweep/ask", func(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error) {
+	return askInside(ctx, in, o)
+})
+
+func (s Sweep) validate(machine Machine) error {
+	switch {
+	case s.Protocol != TCP && s.Protocol != UDP && s.Protocol != ICMP:
+		return fmt.Errorf("protocol %q is not asked", s.Protocol)
+	case s.Source.Is4() != s.To.Is4():
+		return fmt.Errorf("from %s: another family", s.Source)
+	case s.State != "" && s.State != New && s.Protocol == ICMP:
+		return fmt.Errorf("of ICMP only the state new is asked")
+	case s.Zone == machine.Zone:
+		return nil
+	}
+	if _, known := machine.Cables[s.Zone]; !known {
+		return fmt.Errorf("no cable leads to zone %q", s.Zone)
+	}
+	return nil
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package sweep
+
+import (
+	"context"
+	"errors"
+
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+)
+
+func askInside(context.Context, *sandbox.Inside, order) ([][]Run, error) {
+	return nil, errors.ErrUnsupported
+}
