@@ -1,0 +1,291 @@
+package ruleset
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nlenc"
+
+	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
+)
+
+// Attributes of expressions and objects that count packets, and the flag that
+// turns each round (NFT_LIMIT_F_INV, NFT_QUOTA_F_INV, NFT_CONNLIMIT_F_INV).
+const (
+	limitFlags       = 5
+	connlimitCount   = 1
+	connlimitFlags   = 2
+	objectData       = 4
+	objrefName       = 2
+	extensionInfo    = 3
+	flagInverted     = 1
+	matchNever       = "never"
+	matchAlways      = "always"
+	matchOfLoneBytes = 4
+)
+
+// Lone is a ruleset that takes each packet for one that comes alone, the first
+// of its kind: no limit has been reached, nothing was counted, and no rule
+// remembers a packet in a set. What a rule asks of a number of packets it is
+// asked no more, where one packet fulfils it, and where one cannot, the rule is
+// left out. It says whether there is any such rule.
+//
+// Rules that decide by chance stay as they are; Chance lists them.
+func (r *Ruleset) Lone() (lone *Ruleset, differs bool) {
+	whole := *r
+	whole.Tables = slices.Clone(r.Tables)
+	for i, t := range whole.Tables {
+		chains := slices.Clone(t.Chains)
+		for j := range chains {
+			var rules []Rule
+			for _, rule := range chains[j].Rules {
+				changed, its := rule.lone(t)
+				differs = differs || its
+				if changed != nil {
+					rules = append(rules, *changed)
+				}
+			}
+			chains[j].Rules = rules
+		}
+		whole.Tables[i].Chains = chains
+	}
+	return &whole, differs
+}
+
+// Chance are the rules that match some packets at random, or in turn.
+func (r *Ruleset) Chance() []Rule {
+	var rules []Rule
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				a, err := nfnl.Parse(rule.Attributes)
+				if err == nil && slices.ContainsFunc(expressions(a), expression.byChance) {
+					rules = append(rules, rule)
+				}
+			}
+		}
+	}
+	return rules
+}
+
+func (e expression) byChance() bool {
+	return e.name == "numgen" || e.name == "match" && e.data.Text(extensionName) == "statistic"
+}
+
+// lone is the rule as a lone packet meets it: nil where it cannot match one.
+func (r Rule) lone(t Table) (changed *Rule, differs bool) {
+	a, err := nfnl.Parse(r.Attributes)
+	if err != nil {
+		return &r, false
+	}
+	elements, list := a.Nested(ruleExpressions), expressions(a)
+	if len(elements) != len(list) {
+		return &r, false
+	}
+	var kept nfnl.Attributes
+	for i, e := range list {
+		switch e.ofLone(t) {
+		case matchNever:
+			return nil, true
+		case matchAlways:
+			differs = true
+		default:
+			kept = append(kept, elements[i])
+		}
+	}
+	if !differs {
+		return &r, false
+	}
+	encoded, err := kept.Encode()
+	if err != nil {
+		return &r, false
+	}
+	whole, err := a.With(ruleExpressions, encoded).Encode()
+	if err != nil {
+		return &r, false
+	}
+	r.Attributes = whole
+	return &r, true
+}
+
+// ofLone says whether an expression that counts packets matches a lone one
+// always or never; "" for one that does not count.
+func (e expression) ofLone(t Table) string {
+	over := func(inverted bool) string {
+		if inverted {
+			return matchNever
+		}
+		return matchAlways
+	}
+	switch e.name {
+	case "limit":
+		return over(e.data.Uint32(limitFlags)&flagInverted != 0)
+	case "quota":
+		return over(e.data.Uint32(quotaFlags)&flagInverted != 0)
+	case "connlimit":
+		inverted := e.data.Uint32(connlimitFlags)&flagInverted != 0
+		return over(inverted && e.data.Uint32(connlimitCount) > 0)
+	case "objref":
+		return e.objectOfLone(t)
+	case "dynset":
+		return e.dynsetOfLone(t)
+	case "match":
+		return e.extensionOfLone()
+	}
+	return ""
+}
+
+// objectOfLone is about a named limit or quota.
+func (e expression) objectOfLone(t Table) string {
+	kind := e.data.Uint32(objrefKind)
+	if kind != objectKindQuot && kind != objectKindLim {
+		return ""
+	}
+	name := e.data.Text(objrefName)
+	i := slices.IndexFunc(t.Objects, func(o Object) bool { return o.Name == name && o.Type == kind })
+	if i < 0 {
+		return matchAlways // one of a map: inverted ones are rare
+	}
+	a, err := nfnl.Parse(t.Objects[i].Attributes)
+	if err != nil {
+		return ""
+	}
+	flags := map[uint32]uint16{objectKindQuot: quotaFlags, objectKindLim: limitFlags}[kind]
+	if a.Nested(objectData).Uint32(flags)&flagInverted != 0 {
+		return matchNever
+	}
+	return matchAlways
+}
+
+// dynsetOfLone is about an element that is added, with what it counts.
+func (e expression) dynsetOfLone(t Table) string {
+	counts := e.data.Nested(dynsetExpressions)
+	if single, found := e.data.Find(dynsetExpression); found {
+		counts = append(counts, netlink.Attribute{Type: listElement, Data: single})
+	}
+	for _, element := range counts {
+		a, err := nfnl.Parse(element.Data)
+		if err != nil {
+			continue
+		}
+		inner := expression{a.Text(expressionName), a.Nested(expressionData)}
+		if inner.ofLone(t) == matchNever {
+			return matchNever
+		}
+	}
+	return matchAlways
+}
+
+// Flags of iptables' matches, and where they are (linux/netfilter/xt_*.h).
+const (
+	hashlimitInvert = 1 << 4 // XT_HASHLIMIT_INVERT
+	connlimitInvert = 1 << 0 // XT_CONNLIMIT_INVERT
+	quotaInvert     = 1 << 0 // XT_QUOTA_INVERT
+
+	recentSet = 1 << 1 // XT_RECENT_SET
+)
+
+// extensionOfLone is about a match of iptables.
+func (e expression) extensionOfLone() string {
+	info, _ := e.data.Find(extensionInfo)
+	at := func(offset int) uint32 {
+		if len(info) < offset+matchOfLoneBytes {
+			return 0
+		}
+		return binary.NativeEndian.Uint32(info[offset:])
+	}
+	over := func(inverted bool) string {
+		if inverted {
+			return matchNever
+		}
+		return matchAlways
+	}
+	switch e.data.Text(extensionName) {
+	case "limit":
+		return matchAlways
+	case "hashlimit":
+		return over(at(e.hashlimitMode())&hashlimitInvert != 0)
+	case "connlimit":
+		// The mask of an address, the limit, the flags. It matches what is above.
+		above, inverted := at(16) == 0, at(20)&connlimitInvert != 0
+		return over(above == inverted)
+	case "quota":
+		return over(at(0)&quotaInvert != 0)
+	case "recent":
+		if len(info) < 10 {
+			return ""
+		}
+		does, inverted := info[8], info[9] != 0
+		listed := does&recentSet != 0
+		return over(listed == inverted)
+	}
+	return ""
+}
+
+// hashlimitMode is where the flags are: behind the list's name in revision 1,
+// and behind the rate and burst that follow a longer name in later ones.
+func (e expression) hashlimitMode() int {
+	const revision, oldName, newName, average = 2, 16, 256, 16
+	if e.data.Uint32(revision) >= 2 {
+		return newName + average
+	}
+	return oldName
+}
+
+// Mentions are the interfaces that rules and sets name, in no order, without
+// those that stand for many.
+func (r *Ruleset) Mentions() []string {
+	known := map[string]bool{}
+	note := func(value []byte) {
+		name := nlenc.String(value)
+		if len(value) == interfaceNameBytes && name != "" && !strings.ContainsAny(name, "*/ ") {
+			known[name] = true
+		}
+	}
+	for _, t := range r.Tables {
+		named := map[string]bool{}
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				a, err := nfnl.Parse(rule.Attributes)
+				if err != nil {
+					continue
+				}
+				loaded := map[uint32]bool{}
+				for _, e := range expressions(a) {
+					switch e.name {
+					case "meta":
+						key := e.data.Uint32(metaKey)
+						loaded[e.data.Uint32(metaRegister)] = key == keyInName || key == keyOutName
+					case "cmp":
+						if value, _ := e.data.Nested(cmpData).Find(dataValue); loaded[e.data.Uint32(cmpRegister)] {
+							note(value)
+						}
+					case "lookup":
+						if loaded[e.data.Uint32(lookupSource)] {
+							named[e.data.Text(lookupSet)] = true
+						}
+					}
+				}
+			}
+		}
+		for _, s := range t.Sets {
+			if !named[s.Name] {
+				continue
+			}
+			for _, element := range s.Elements {
+				if a, err := nfnl.Parse(element); err == nil {
+					value, _ := a.Nested(elementKey).Find(dataValue)
+					note(value)
+				}
+			}
+		}
+	}
+	var names []string
+	for name := range known {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
