@@ -63,12 +63,12 @@ type questions struct {
 	tallies []*tally
 }
 
-func (q *questions) ask(ctx context.Context) (err error) {
-	packets := 0
+// prepare opens what is needed and says how many packets there are.
+func (q *questions) prepare() (packets int, err error) {
 	for i, s := range q.sweeps {
 		d, err := openDoor(q.in, q.machine, doorKey{s.Zone, s.To.Is6()})
 		if err != nil {
-			return err
+			return 0, err
 		}
 		q.doors = append(q.doors, d)
 		q.outs = append(q.outs, newTemplate(s, i))
@@ -77,7 +77,12 @@ func (q *questions) ask(ctx context.Context) (err error) {
 			packets += r.Len()
 		}
 	}
-	if err := q.establish(); err != nil {
+	return packets, q.establish()
+}
+
+func (q *questions) ask(ctx context.Context) (err error) {
+	packets, err := q.prepare()
+	if err != nil {
 		return err
 	}
 	recorder, err := startRecording(packets)

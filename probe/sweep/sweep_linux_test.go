@@ -68,3 +68,22 @@ func TestTiming(t *testing.T) {
 		}
 	}
 }
+
+func TestTraceTiming(t *testing.T) {
+	box, machine := world(t, "table inet f {\n chain i {\n type filter hook input priority 0; policy drop\n tcp dport { 22, 80, 443 } accept\n udp dport 53 accept\n tcp dport 8000-9000 reject with tcp reset\n udp dport 8000-9000 reject\n icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n }\n }\n")
+	for _, zone := range []string{"outside", "machine"} {
+		sweeps := maps(zone)
+		for i := range sweeps {
+			sweeps[i].Ports = []portset.Range{{First: 20, Last: 30}, {First: 7900, Last: 8100}}
+		}
+		start := time.Now()
+		ways, err := Trace(t.Context(), box, machine, sweeps)
+		t.Log(zone, time.Since(start), err, len(ways))
+		for _, w := range ways {
+			if w.Number == 22 || w.Number == 23 || w.Number == 8000 {
+				d, ok := w.Decision()
+				t.Log(w.Sweep, w.Number, d, ok, len(w.Steps))
+			}
+		}
+	}
+}

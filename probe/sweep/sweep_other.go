@@ -12,3 +12,7 @@ import (
 func askInside(context.Context, *sandbox.Inside, order) ([][]Run, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func traceInside(context.Context, *sandbox.Inside, order) ([]Way, error) {
+	return nil, errors.ErrUnsupported
+}
