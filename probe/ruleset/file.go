@@ -30,6 +30,9 @@ type File struct {
 	Dir string `json:"dir,omitempty"`
 	// Format is how the text is to be read; where it is "", it is recognised.
 	Format Format `json:"format,omitempty"`
+	// Traced says that the rules of iptables go into nf_tables, where packets can
+	// be traced, whichever of its programs wrote them.
+	Traced bool `json:"traced,omitempty"`
 }
 
 // Part is a stretch of a file that one program reads.
@@ -40,6 +43,8 @@ type Part struct {
 	Line int `json:"line"`
 	// Legacy says that iptables-legacy wrote it.
 	Legacy bool `json:"legacy,omitempty"`
+	// Traced is File's.
+	Traced bool `json:"traced,omitempty"`
 }
 
 // FileError says where a file is wrong, or why it cannot be loaded here.
@@ -112,7 +117,7 @@ func (f File) savedParts() ([]Part, error) {
 			before.Text += strings.Repeat("\n", gap) + b.text.String()
 			return
 		}
-		parts = append(parts, Part{Format: format, Text: b.text.String(), Line: b.line, Legacy: b.legacy})
+		parts = append(parts, Part{Format: format, Text: b.text.String(), Line: b.line, Legacy: b.legacy, Traced: f.Traced})
 	}
 	formats := map[*block][]Format{}
 	blocks := splitSaved(f.Text)
@@ -202,7 +207,10 @@ func (p Part) programs() []string {
 	case IP6TablesSave:
 		name = "ip6tables"
 	}
-	if p.Legacy {
+	switch {
+	case p.Traced:
+		return []string{name + "-nft-restore", name + "-restore"}
+	case p.Legacy:
 		return []string{name + "-legacy-restore", name + "-restore"}
 	}
 	return []string{name + "-restore"}

@@ -300,9 +300,9 @@ type worker struct {
 
 func (w *worker) send(c chunk) error {
 	t, d := w.outs[c.sweep], w.doors[c.sweep]
-	fd, link := d.raw, d.link
+	fd, link, to := d.raw, d.link, t.sweep.To
 	if link != nil {
-		fd = d.frames
+		fd, to = d.frames, netip.Addr{}
 	}
 	for first := int(c.First); first <= int(c.Last); first += sendBatch {
 		w.numbers = w.numbers[:0]
@@ -311,9 +311,7 @@ func (w *worker) send(c chunk) error {
 			header := copy(b, link)
 			length := header + t.write(b[header:], uint16(n))
 			w.out.Size(len(w.numbers), length)
-			if link == nil {
-				w.out.To(len(w.numbers), t.sweep.To)
-			}
+			w.out.To(len(w.numbers), to)
 			w.numbers = append(w.numbers, uint16(n))
 		}
 		if err := w.sendBatch(fd, c.sweep); err != nil {

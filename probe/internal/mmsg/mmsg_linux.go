@@ -56,9 +56,14 @@ func (b *Batch) Buffer(i int) []byte { return b.data[i] }
 // Size says how much of its buffer message i takes up.
 func (b *Batch) Size(i, bytes int) { b.iovecs[i].SetLen(bytes) }
 
-// To gives message i an address to be sent to, without a port.
+// To gives message i an address to be sent to, without a port; the zero Addr
+// sends it where the socket is bound or connected to.
 func (b *Batch) To(i int, addr netip.Addr) {
 	name, h := &b.names[i], &b.headers[i]
+	if !addr.IsValid() {
+		h.Name, h.Namelen = nil, 0
+		return
+	}
 	h.Name = (*byte)(unsafe.Pointer(name))
 	if addr.Is4() {
 		*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: addr.As4()}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/harness/terminal"
+)
+
+// mapOptions are the flags of firewall map.
+type mapOptions struct {
+	rules  string
+	from   []string
+	uplink string
+	json   bool
+}
+
+func newFirewallMap(a *app) *cobra.Command {
+	var o mapOptions
+	cmd := &cobra.Command{
+		Use:   "map",
+		Short: "Show the verdict of every port, and the rule that decides",
+		Long: `Map sends a packet to every TCP and UDP port over IPv4 and IPv6, and of every
+ICMP type, and shows the verdicts as ranges, each with the rule that decided. It
+asks from loopback, from outside, and from each other interface that the rules
+name; --from chooses.
+
+Rules are an nft script, what "nft -j list ruleset" prints, or what iptables-save
+and ip6tables-save print, also both in one file. "live" copies this machine's
+(root), "-" reads the standard input.
+
+Each packet is taken for one that comes alone: no limit is reached by it.`,
+		Example: "  loopcheck firewall map --rules /etc/nftables.conf\n  loopcheck firewall map --rules live --from outside\n  iptables-save | loopcheck firewall map --rules - --json",
+		Args:    noArguments,
+		RunE:    func(*cobra.Command, []string) error { return a.firewallMap(o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.rules, "rules", "", "map the rules of `FILE`; live copies this machine's, - reads the standard input")
+	f.StringSliceVar(&o.from, "from", nil, "only from these `ZONES`: loopback, outside, or the name of an interface")
+	f.StringVar(&o.uplink, "uplink", "", "the `INTERFACE` that leads outside, where the rules do not tell")
+	f.BoolVar(&o.json, "json", false, "print one JSON document")
+	return cmd
+}
+
+func (a *app) firewallMap(o mapOptions) error {
+	if o.rules == "" {
+		return usagef("--rules is missing: write a file such as /etc/nftables.conf, live for this machine's rules, or - for the standard input")
+	}
+	ctx, stop := interruptible()
+	rules, err := readRules(ctx, o.rules)
+	if err != nil {
+		return stop.or(err)
+	}
+	maps, err := firewall.Make(ctx, rules, firewall.Options{From: o.from, Uplink: o.uplink})
+	if err != nil {
+		return stop.or(rulesError(err))
+	}
+	stop.enter(printing)
+	if o.json {
+		return ignoreClosedPipe(writeJSON(a.stdout, maps))
+	}
+	_, err = io.WriteString(a.stdout, mapsText(maps))
+	return ignoreClosedPipe(err)
+}
+
+// mapsText is what is printed: a block for each zone and protocol, in which
+// families that are alike are one.
+func mapsText(m *firewall.Maps) string {
+	var b strings.Builder
+	for i, place := range m.Zones {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "%s from %s", terminal.Harmless(m.Source), terminal.Harmless(place.Zone))
+		if place.Interface != place.Zone && place.Interface != "lo" {
+			fmt.Fprintf(&b, " (%s)", terminal.Harmless(place.Interface))
+		}
+		b.WriteString("\n")
+		for _, protocol := range []string{"tcp", "udp", "icmp"} {
+			four, hasFour := m.Find(place.Zone, protocol, "ipv4")
+			six, hasSix := m.Find(place.Zone, protocol, "ipv6")
+			if hasFour && hasSix && protocol != "icmp" && slices.Equal(four.Ranges, six.Ranges) {
+				mapText(&b, m, protocol, "IPv4 and IPv6", four)
+				continue
+			}
+			if hasFour {
+				mapText(&b, m, protocol, "IPv4", four)
+			}
+			if hasSix {
+				mapText(&b, m, protocol, "IPv6", six)
+			}
+		}
+	}
+	for i, note := range m.Notes {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "note: %s\n", terminal.Harmless(note))
+	}
+	return b.String()
+}
+
+func mapText(b *strings.Builder, m *firewall.Maps, protocol, families string, one firewall.Map) {
+	what := protocol
+	if protocol == "icmp" {
+		what = "icmp types"
+	}
+	fmt.Fprintf(b, "\n  %s over %s\n", what, families)
+	width := 0
+	for _, r := range one.Ranges {
+		width = max(width, len(r.Outcome()))
+	}
+	for _, r := range one.Ranges {
+		fmt.Fprintf(b, "  %11s  %-*s  %s\n", r.Ports(), width, r.Outcome(), terminal.Harmless(m.Decided(r)))
+	}
+}

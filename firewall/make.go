@@ -1,0 +1,373 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/stage"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+)
+
+// Options say what is mapped.
+type Options struct {
+	// From are the zones: Loopback, Outside, or the name of an interface. None
+	// means all of those that the rules name.
+	From []string
+	// Uplink is the interface that leads outside. "" takes the one that the
+	// rules name, where one looks like it, and else eth0.
+	Uplink string
+	// Address are the machine's addresses at the uplink, with the length of the
+	// network; none are made up.
+	Address []netip.Prefix
+	// WithoutRules leaves out which rule decided, which takes most of the time.
+	WithoutRules bool
+}
+
+// UnknownZoneError says that the rules know no such zone.
+type UnknownZoneError struct {
+	Zone  string
+	Known []string
+}
+
+func (e *UnknownZoneError) Error() string {
+	return fmt.Sprintf("there is no zone %q: write one of %s, or another interface that the rules name", e.Zone, strings.Join(e.Known, ", "))
+}
+
+// uplinks are names that an interface to the outside usually has, by how
+// common they are.
+var uplinks = regexp.MustCompile(`^(?:eth|en[opsx]|wan|ppp|wl|bond|team|ext|uplink|venet)`)
+
+// uplinkOf is the interface that leads outside.
+func uplinkOf(names []string) string {
+	for _, name := range names {
+		if uplinks.MatchString(name) {
+			return name
+		}
+	}
+	return "eth0"
+}
+
+// zonesOf are the zones around a machine with such rules, of which the first is
+// outside. Every interface that the rules name is one.
+func zonesOf(r *Rules, o Options) []stage.Zone {
+	names := r.Mentions()
+	for name := range r.Interfaces {
+		// What the rules name by index.
+		if r.Source != Live && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !stageable(name) })
+	slices.Sort(names)
+	if o.Uplink == "" {
+		o.Uplink = uplinkOf(names)
+	}
+	zones := []stage.Zone{{Name: Outside, Interface: o.Uplink, Machine: o.Address}}
+	for _, name := range names {
+		if name != o.Uplink && len(zones) < maxInterfaces {
+			zones = append(zones, stage.Zone{Name: name, Interface: name, Machine: stage.Defaults(len(zones))})
+		}
+	}
+	return zones
+}
+
+// Make maps what rules do to packets for the machine.
+func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
+	zones := zonesOf(r, o)
+	known := []string{Loopback}
+	for _, z := range zones {
+		known = append(known, z.Name)
+	}
+	from := o.From
+	if len(from) == 0 {
+		from = known
+	}
+	for i, zone := range from {
+		if zone == zones[0].Interface {
+			from = slices.Clone(from)
+			from[i] = Outside
+		} else if !slices.Contains(known, zone) {
+			return nil, &UnknownZoneError{zone, known}
+		}
+	}
+	s, err := stage.Start(ctx, stage.Config{Zones: zones})
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.mapOn(ctx, s, from, o)
+	return m, errors.Join(err, s.Close())
+}
+
+// maker makes the maps of one ruleset on one stage.
+type maker struct {
+	rules  *Rules
+	copied *ruleset.Copy
+	stage  *stage.Stage
+	sweeps []sweep.Sweep
+	maps   *Maps
+	known  map[Rule]int
+}
+
+func (r *Rules) mapOn(ctx context.Context, s *stage.Stage, from []string, o Options) (*Maps, error) {
+	lone, counts := r.Lone()
+	copied, err := ruleset.LoadInto(ctx, s.Sandbox, stage.Machine, lone)
+	if err != nil {
+		return nil, err
+	}
+	m := &maker{rules: r, copied: copied, stage: s, known: map[Rule]int{}, maps: &Maps{SchemaVersion: MapSchema, Source: r.Source, Rules: []Rule{}}}
+	m.note(counts)
+	m.plan(from)
+	runs, err := sweep.Ask(ctx, s.Sandbox, s.Sweep, m.sweeps)
+	if err != nil {
+		return nil, err
+	}
+	for i, its := range runs {
+		for _, run := range its {
+			m.maps.Maps[i].Ranges = append(m.maps.Maps[i].Ranges, Range{
+				First: run.First, Last: run.Last, Verdict: run.Verdict, Local: run.Local, Landed: run.Landed, Rule: -1,
+			})
+		}
+	}
+	if !o.WithoutRules {
+		if err := m.attribute(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return m.maps, nil
+}
+
+// note says what is not asked as it is on a machine.
+func (m *maker) note(counts bool) {
+	note := func(format string, args ...any) { m.maps.Notes = append(m.maps.Notes, fmt.Sprintf(format, args...)) }
+	if counts {
+		note("each packet is asked about as if it came alone: limits are not reached, and no rule remembers one")
+	}
+	for _, rule := range m.rules.Chance() {
+		note("decides by chance: %s", rule.Text)
+	}
+	for _, refusal := range append(m.copied.Omitted, m.copied.Changed...) {
+		note("%s", refusal)
+	}
+	if m.stage.WithoutIPv6 != "" {
+		note("nothing is asked over IPv6: %s", m.stage.WithoutIPv6)
+	}
+	if m.rules.Legacy4.Unread != "" || m.rules.Legacy6.Unread != "" {
+		note("the tables of iptables-legacy could not be read: %s%s", m.rules.Legacy4.Unread, m.rules.Legacy6.Unread)
+	}
+}
+
+var everyPort = []portset.Range{{First: 1, Last: 65535}}
+
+// icmpTypes are all of them, with code 0.
+var icmpTypes = []portset.Range{{First: 0, Last: 255}}
+
+// FamilyName is how maps and policies name a family.
+func FamilyName(f sock.Family) string {
+	if f == sock.IPv6 {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// plan lists what is asked.
+func (m *maker) plan(from []string) {
+	for _, zone := range from {
+		place := Place{Zone: zone, Interface: "lo"}
+		sender := stage.Machine
+		if zone != Loopback {
+			sender = zone
+			place.Interface = m.stage.Sweep.Cables[zone].Far
+		}
+		for _, family := range m.stage.Families() {
+			source, to := m.stage.Host(sender, family), m.stage.Own(sender, family)
+			if !source.IsValid() {
+				continue
+			}
+			place.From, place.To = append(place.From, source), append(place.To, to)
+		}
+		m.maps.Zones = append(m.maps.Zones, place)
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP, sweep.ICMP} {
+			for i, source := range place.From {
+				ports := everyPort
+				if protocol == sweep.ICMP {
+					ports = icmpTypes
+				}
+				family := sock.IPv4
+				if source.Is6() {
+					family = sock.IPv6
+				}
+				m.sweeps = append(m.sweeps, sweep.Sweep{Zone: sender, Source: source, To: place.To[i], Protocol: protocol, Ports: ports})
+				m.maps.Maps = append(m.maps.Maps, Map{Zone: zone, Protocol: string(protocol), Family: FamilyName(family)})
+			}
+		}
+	}
+}
+
+// attribute finds which rule decided about each range, and parts ranges where
+// that differs. Rules are asked at the edges of ranges and at every port that
+// one of them compares with, and its neighbours; between two ports that different
+// rules decide about, the edge is searched for.
+func (m *maker) attribute(ctx context.Context) error {
+	decided := make([]map[uint16]int, len(m.sweeps))
+	wanted := make([][]uint16, len(m.sweeps))
+	ports := m.rules.Ports()
+	for i := range m.sweeps {
+		decided[i] = map[uint16]int{}
+		its := ports
+		if m.sweeps[i].Protocol == sweep.ICMP {
+			its = nil // every type is asked
+			for t := range 256 {
+				its = append(its, uint16(t))
+			}
+		}
+		wanted[i] = m.points(i, its)
+	}
+	for {
+		asked, err := m.ask(ctx, wanted, decided)
+		if err != nil {
+			return err
+		}
+		if asked == 0 {
+			break
+		}
+		for i := range wanted {
+			wanted[i] = m.between(i, decided[i])
+		}
+	}
+	for i := range m.maps.Maps {
+		m.maps.Maps[i].Ranges = part(m.maps.Maps[i].Ranges, decided[i])
+	}
+	return nil
+}
+
+// points are the edges of ranges, and what the rules compare with.
+func (m *maker) points(i int, ports []uint16) []uint16 {
+	points := map[uint16]bool{}
+	for _, r := range m.maps.Maps[i].Ranges {
+		points[r.First], points[r.Last] = true, true
+	}
+	first, last := m.sweeps[i].Ports[0].First, m.sweeps[i].Ports[0].Last
+	for _, port := range ports {
+		for n := int(port) - 1; n <= int(port)+1; n++ {
+			if n >= int(first) && n <= int(last) {
+				points[uint16(n)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(points))
+}
+
+// between are ports halfway between two of one range that different rules decide
+// about.
+func (m *maker) between(i int, decided map[uint16]int) []uint16 {
+	var wanted []uint16
+	known := slices.Sorted(maps.Keys(decided))
+	for k := 1; k < len(known); k++ {
+		a, b := known[k-1], known[k]
+		its, _ := m.maps.Maps[i].At(a)
+		if b-a > 1 && b <= its.Last && decided[a] != decided[b] {
+			wanted = append(wanted, a+(b-a)/2)
+		}
+	}
+	return wanted
+}
+
+// ask traces packets to the wanted ports and notes which rule decided.
+func (m *maker) ask(ctx context.Context, wanted [][]uint16, decided []map[uint16]int) (asked int, err error) {
+	var sweeps []sweep.Sweep
+	var of []int
+	for i, ports := range wanted {
+		if len(ports) == 0 {
+			continue
+		}
+		s := m.sweeps[i]
+		s.Ports = ranges(ports)
+		sweeps, of = append(sweeps, s), append(of, i)
+		asked += len(ports)
+	}
+	if asked == 0 {
+		return 0, nil
+	}
+	ways, err := sweep.Trace(ctx, m.stage.Sandbox, m.stage.Sweep, sweeps)
+	if err != nil {
+		return 0, err
+	}
+	for _, way := range ways {
+		rule := -1
+		if step, found := way.Decision(); found {
+			if rule, err = m.index(step); err != nil {
+				return 0, err
+			}
+		}
+		decided[of[way.Sweep]][way.Number] = rule
+	}
+	return asked, nil
+}
+
+// index is the place of a rule among those of the maps.
+func (m *maker) index(step sweep.Step) (int, error) {
+	if step.Handle != 0 {
+		original, found := m.copied.Original(step.Family, step.Table, step.Handle)
+		if !found {
+			return 0, fmt.Errorf("the rule with handle %d of the copy of table %s %s has no original", step.Handle, step.Family, step.Table)
+		}
+		step.Handle = original
+	}
+	rule := m.rules.rule(step)
+	i, known := m.known[rule]
+	if !known {
+		i = len(m.maps.Rules)
+		m.known[rule] = i
+		m.maps.Rules = append(m.maps.Rules, rule)
+	}
+	return i, nil
+}
+
+// ranges puts ascending ports together.
+func ranges(ports []uint16) []portset.Range {
+	var list []portset.Range
+	for _, port := range ports {
+		if n := len(list); n > 0 && int(list[n-1].Last)+1 == int(port) {
+			list[n-1].Last = port
+			continue
+		}
+		list = append(list, portset.Range{First: port, Last: port})
+	}
+	return list
+}
+
+// part splits ranges where the rule that decided changes. What was not asked is
+// as the port before it.
+func part(list []Range, decided map[uint16]int) []Range {
+	var parts []Range
+	known := slices.Sorted(maps.Keys(decided))
+	k := 0
+	for _, r := range list {
+		for ; k < len(known) && known[k] < r.First; k++ {
+		}
+		begin := r
+		for ; k < len(known) && known[k] <= r.Last; k++ {
+			rule := decided[known[k]]
+			switch {
+			case known[k] == r.First:
+				begin.Rule = rule
+			case rule != begin.Rule:
+				ended := begin
+				ended.Last = known[k] - 1
+				parts = append(parts, ended)
+				begin.First, begin.Rule = known[k], rule
+			}
+		}
+		parts = append(parts, begin)
+	}
+	return parts
+}
