@@ -63,29 +63,25 @@ type questions struct {
 	tallies []*tally
 }
 
-// prepare opens what is needed and says how many packets there are.
-func (q *questions) prepare() (packets int, err error) {
+// prepare opens what is needed.
+func (q *questions) prepare() error {
 	for i, s := range q.sweeps {
 		d, err := openDoor(q.in, q.machine, doorKey{s.Zone, s.To.Is6()})
 		if err != nil {
-			return 0, err
+			return err
 		}
 		q.doors = append(q.doors, d)
 		q.outs = append(q.outs, newTemplate(s, i))
 		q.tallies = append(q.tallies, newTally(s))
-		for _, r := range s.numbers() {
-			packets += r.Len()
-		}
 	}
-	return packets, q.establish()
+	return q.establish()
 }
 
 func (q *questions) ask(ctx context.Context) (err error) {
-	packets, err := q.prepare()
-	if err != nil {
+	if err := q.prepare(); err != nil {
 		return err
 	}
-	recorder, err := startRecording(packets)
+	recorder, err := startRecording(q.sweeps)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,14 @@ func (s Sweep) numbers() []portset.Range {
 	return s.Ports
 }
 
+// packets is how many there are.
+func (s Sweep) packets() (n int) {
+	for _, r := range s.numbers() {
+		n += r.Len()
+	}
+	return n
+}
+
 // set notes what became of a packet.
 func (t *tally) set(number uint16, outcome Run) {
 	if int(number) >= len(t.fates) {

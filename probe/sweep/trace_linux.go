@@ -57,11 +57,10 @@ type tracing struct {
 }
 
 func (t *tracing) trace(ctx context.Context) (err error) {
-	packets, err := t.prepare()
-	if err != nil {
+	if err := t.prepare(); err != nil {
 		return err
 	}
-	recorder, err := startRecording(packets)
+	recorder, err := startRecording(t.sweeps)
 	if err != nil {
 		return err
 	}
