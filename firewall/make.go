@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
-	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/stage"
 	"github.com/loopcheck/loopcheck/probe/sweep"
@@ -59,15 +58,7 @@ func uplinkOf(names []string) string {
 // zonesOf are the zones around a machine with such rules, of which the first is
 // outside. Every interface that the rules name is one.
 func zonesOf(r *Rules, o Options) []stage.Zone {
-	names := r.Mentions()
-	for name := range r.Interfaces {
-		// What the rules name by index.
-		if r.Source != Live && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !stageable(name) })
-	slices.Sort(names)
+	names := r.interfaces()
 	if o.Uplink == "" {
 		o.Uplink = uplinkOf(names)
 	}
@@ -99,34 +90,32 @@ func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 			return nil, &UnknownZoneError{zone, known}
 		}
 	}
-	s, err := stage.Start(ctx, stage.Config{Zones: zones})
+	g, err := NewGround(ctx, r, zones, false)
 	if err != nil {
 		return nil, err
 	}
-	m, err := r.mapOn(ctx, s, from, o)
-	return m, errors.Join(err, s.Close())
+	m, err := r.mapOn(ctx, g, from, o)
+	return m, errors.Join(err, g.Close())
 }
 
-// maker makes the maps of one ruleset on one stage.
+// maker makes the maps of one ruleset.
 type maker struct {
 	rules  *Rules
-	copied *ruleset.Copy
-	stage  *stage.Stage
+	ground *Ground
 	sweeps []sweep.Sweep
 	maps   *Maps
 	known  map[Rule]int
 }
 
-func (r *Rules) mapOn(ctx context.Context, s *stage.Stage, from []string, o Options) (*Maps, error) {
+func (r *Rules) mapOn(ctx context.Context, g *Ground, from []string, o Options) (*Maps, error) {
 	lone, counts := r.Lone()
-	copied, err := ruleset.LoadInto(ctx, s.Sandbox, stage.Machine, lone)
-	if err != nil {
+	if err := g.Load(ctx, lone); err != nil {
 		return nil, err
 	}
-	m := &maker{rules: r, copied: copied, stage: s, known: map[Rule]int{}, maps: &Maps{SchemaVersion: MapSchema, Source: r.Source, Rules: []Rule{}}}
+	m := &maker{rules: r, ground: g, known: map[Rule]int{}, maps: &Maps{SchemaVersion: MapSchema, Source: r.Source, Rules: []Rule{}}}
 	m.note(counts)
 	m.plan(from)
-	runs, err := sweep.Ask(ctx, s.Sandbox, s.Sweep, m.sweeps)
+	runs, err := g.Ask(ctx, m.sweeps)
 	if err != nil {
 		return nil, err
 	}
@@ -154,11 +143,11 @@ func (m *maker) note(counts bool) {
 	for _, rule := range m.rules.Chance() {
 		note("decides by chance: %s", rule.Text)
 	}
-	for _, refusal := range append(m.copied.Omitted, m.copied.Changed...) {
+	for _, refusal := range m.ground.Untried() {
 		note("%s", refusal)
 	}
-	if m.stage.WithoutIPv6 != "" {
-		note("nothing is asked over IPv6: %s", m.stage.WithoutIPv6)
+	if m.ground.WithoutIPv6 != "" {
+		note("nothing is asked over IPv6: %s", m.ground.WithoutIPv6)
 	}
 	if m.rules.Legacy4.Unread != "" || m.rules.Legacy6.Unread != "" {
 		note("the tables of iptables-legacy could not be read: %s%s", m.rules.Legacy4.Unread, m.rules.Legacy6.Unread)
@@ -185,10 +174,10 @@ func (m *maker) plan(from []string) {
 		sender := stage.Machine
 		if zone != Loopback {
 			sender = zone
-			place.Interface = m.stage.Sweep.Cables[zone].Far
+			place.Interface = m.ground.Sweep.Cables[zone].Far
 		}
-		for _, family := range m.stage.Families() {
-			source, to := m.stage.Host(sender, family), m.stage.Own(sender, family)
+		for _, family := range m.ground.Families() {
+			source, to := m.ground.Host(sender, family), m.ground.Own(sender, family)
 			if !source.IsValid() {
 				continue
 			}
@@ -297,16 +286,14 @@ func (m *maker) ask(ctx context.Context, wanted [][]uint16, decided []map[uint16
 	if asked == 0 {
 		return 0, nil
 	}
-	ways, err := sweep.Trace(ctx, m.stage.Sandbox, m.stage.Sweep, sweeps)
+	ways, err := m.ground.Trace(ctx, sweeps)
 	if err != nil {
 		return 0, err
 	}
 	for _, way := range ways {
 		rule := -1
 		if step, found := way.Decision(); found {
-			if rule, err = m.index(step); err != nil {
-				return 0, err
-			}
+			rule = m.index(step)
 		}
 		decided[of[way.Sweep]][way.Number] = rule
 	}
@@ -314,22 +301,15 @@ func (m *maker) ask(ctx context.Context, wanted [][]uint16, decided []map[uint16
 }
 
 // index is the place of a rule among those of the maps.
-func (m *maker) index(step sweep.Step) (int, error) {
-	if step.Handle != 0 {
-		original, found := m.copied.Original(step.Family, step.Table, step.Handle)
-		if !found {
-			return 0, fmt.Errorf("the rule with handle %d of the copy of table %s %s has no original", step.Handle, step.Family, step.Table)
-		}
-		step.Handle = original
-	}
-	rule := m.rules.rule(step)
+func (m *maker) index(step sweep.Step) int {
+	rule := m.rules.Rule(step)
 	i, known := m.known[rule]
 	if !known {
 		i = len(m.maps.Rules)
 		m.known[rule] = i
 		m.maps.Rules = append(m.maps.Rules, rule)
 	}
-	return i, nil
+	return i
 }
 
 // ranges puts ascending ports together.

@@ -34,17 +34,25 @@ type EmptyError struct{ Source string }
 
 func (e *EmptyError) Error() string { return e.Source + ": there is no rule in it" }
 
-// LoadRules loads a file into a sandbox of its own, where the kernel says whether
-// it takes it. It fails with ruleset.FileError and its like, or an EmptyError.
-func LoadRules(ctx context.Context, f ruleset.File) (*Rules, error) {
-	f.Traced = true
-	names := indexed(f.Text)
+// LoadRules loads files, one after the other, into a sandbox of their own, where
+// the kernel says whether it takes them. It fails with ruleset.FileError and its
+// like, or an EmptyError.
+func LoadRules(ctx context.Context, files ...ruleset.File) (*Rules, error) {
+	var names []string
+	for i := range files {
+		files[i].Traced = true
+		for _, name := range indexed(files[i].Text) {
+			if !slices.Contains(names, name) && len(names) < maxInterfaces {
+				names = append(names, name)
+			}
+		}
+	}
 	for {
 		s, err := stage.Start(ctx, stage.Config{Interfaces: names})
 		if err != nil {
 			return nil, err
 		}
-		r, err := loadOn(ctx, s, f)
+		r, err := loadOn(ctx, s, files)
 		err = errors.Join(err, s.Close())
 		if missing, ok := missingInterface(err); ok && !slices.Contains(names, missing) {
 			names = append(names, missing)
@@ -57,18 +65,23 @@ func LoadRules(ctx context.Context, f ruleset.File) (*Rules, error) {
 	}
 }
 
-func loadOn(ctx context.Context, s *stage.Stage, f ruleset.File) (*Rules, error) {
-	if err := ruleset.LoadFileInto(ctx, s.Sandbox, stage.Machine, f); err != nil {
-		return nil, err
+func loadOn(ctx context.Context, s *stage.Stage, files []ruleset.File) (*Rules, error) {
+	var names []string
+	for _, f := range files {
+		if err := ruleset.LoadFileInto(ctx, s.Sandbox, stage.Machine, f); err != nil {
+			return nil, err
+		}
+		names = append(names, f.Name)
 	}
+	source := strings.Join(names, ", ")
 	r, err := ruleset.ReadFrom(ctx, s.Sandbox, stage.Machine)
 	if err != nil {
 		return nil, err
 	}
 	if r.Empty() {
-		return nil, &EmptyError{f.Name}
+		return nil, &EmptyError{source}
 	}
-	return &Rules{Ruleset: r, Source: f.Name, lines: f.Locate(r)}, nil
+	return &Rules{Ruleset: r, Source: source, lines: ruleset.Locate(r, files...)}, nil
 }
 
 // LiveRules reads the machine's own. It takes CAP_NET_ADMIN.
@@ -99,7 +112,7 @@ func indexed(text string) []string {
 	var names []string
 	for _, m := range byIndex.FindAllStringSubmatch(text, -1) {
 		for _, name := range aName.FindAllString(m[1], -1) {
-			if stageable(name) && !slices.Contains(names, name) && len(names) < maxInterfaces {
+			if stageable(name) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
@@ -153,8 +166,8 @@ func (r Rule) Place() string {
 
 func (r Rule) String() string { return r.Place() + ": " + r.Text }
 
-// rule is the one that a step names by the handles of the ruleset.
-func (r *Rules) rule(step sweep.Step) Rule {
+// Rule is the one that a step names by the handles of the ruleset.
+func (r *Rules) Rule(step sweep.Step) Rule {
 	rule := Rule{Family: step.Family, Table: step.Table, Chain: step.Chain, Handle: step.Handle}
 	if step.Handle == 0 {
 		rule.Text = "policy " + string(step.Verdict.Code)

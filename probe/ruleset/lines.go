@@ -20,27 +20,15 @@ type Line struct {
 // chainKey names a chain.
 type chainKey struct{ family, table, chain string }
 
-// Locate finds the lines of a ruleset's rules in the file that it was loaded
-// from, by family, table and handle. Within a chain rules stand in the order of
-// the file, so that the nth of the one is the nth of the other. Of a chain whose
-// rules the file counts otherwise, as after a delete or a replace, no line is
-// told.
-func (f File) Locate(r *Ruleset) map[string]map[uint64]Line {
-	parts, err := f.Parts()
-	if err != nil {
-		return nil
-	}
+// Locate finds the lines of a ruleset's rules in the files that it was loaded
+// from, one after the other, by family, table and handle. Within a chain rules
+// stand in the order of the files, so that the nth of the one is the nth of the
+// other. Of a chain whose rules a file counts otherwise, as after a delete or a
+// replace, no line is told.
+func Locate(r *Ruleset, files ...File) map[string]map[uint64]Line {
 	found := &places{map[chainKey][]Line{}, map[chainKey]bool{}}
-	for _, p := range parts {
-		switch p.Format {
-		case NftScript:
-			s := &nftScript{name: f.Name, dir: f.Dir, places: found}
-			s.read(p.Text, p.Line, 0)
-		case NftJSON:
-			f.locateJSON(p, found)
-		default:
-			f.locateSaved(p, found)
-		}
+	for _, f := range files {
+		f.locate(found)
 	}
 	lines := map[string]map[uint64]Line{}
 	for _, t := range r.Tables {
@@ -60,6 +48,24 @@ func (f File) Locate(r *Ruleset) map[string]map[uint64]Line {
 		}
 	}
 	return lines
+}
+
+func (f File) locate(found *places) {
+	parts, err := f.Parts()
+	if err != nil {
+		return
+	}
+	for _, p := range parts {
+		switch p.Format {
+		case NftScript:
+			s := &nftScript{name: f.Name, dir: f.Dir, places: found}
+			s.read(p.Text, p.Line, 0)
+		case NftJSON:
+			f.locateJSON(p, found)
+		default:
+			f.locateSaved(p, found)
+		}
+	}
 }
 
 var savedRule = regexp.MustCompile(`^(?:\[\d+:\d+\] )?(?:-[46] )?(-A|-I|--append|--insert) (\S+)(?: (\d+)(?: |$))?`)

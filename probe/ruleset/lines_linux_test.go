@@ -83,7 +83,7 @@ func checkLines(t *testing.T, s *sandbox.Sandbox, f File, want int) {
 		t.Fatal(err)
 	}
 	r := read(t, s, "original")
-	lines := f.Locate(r)
+	lines := Locate(r, f)
 	found := 0
 	for _, table := range r.Tables {
 		for _, c := range table.Chains {
@@ -139,7 +139,7 @@ COMMIT
 		f := File{Name: "saved", Text: saved}
 		loadText(t, s, "original", saved)
 		r := read(t, s, "original")
-		lines := f.Locate(r)["ip filter"]
+		lines := Locate(r, f)["ip filter"]
 		if len(lines) != 5 {
 			t.Errorf("%d lines: %v", len(lines), lines)
 		}
@@ -167,7 +167,7 @@ insert rule ip t c position 0 tcp dport 3 accept
 `
 	text = strings.Replace(text, "insert rule ip t c position 0", "add rule ip t c index 0", 1)
 	loadText(t, s, "original", text)
-	if lines := (File{Name: "x", Text: text}).Locate(read(t, s, "original")); len(lines) != 0 {
+	if lines := Locate(read(t, s, "original"), File{Name: "x", Text: text}); len(lines) != 0 {
 		t.Errorf("located %v", lines)
 	}
 }
@@ -181,7 +181,7 @@ func FuzzLocate(f *testing.F) {
 	r := &Ruleset{Tables: []Table{{Family: "inet", Name: "t", Chains: []Chain{{Name: "c", Rules: []Rule{{Handle: 1}}}}}, {Family: "ip", Name: "t", Chains: []Chain{{Name: "c", Rules: []Rule{{Handle: 2}}}}}}}
 	f.Fuzz(func(t *testing.T, text string) {
 		file := File{Name: "rules", Text: text, Dir: "/nonexistent"}
-		for _, lines := range file.Locate(r) {
+		for _, lines := range Locate(r, file) {
 			for _, line := range lines {
 				if line.Number < 1 || line.Number > strings.Count(text, "\n")+1 {
 					t.Errorf("line %d of %q", line.Number, text)

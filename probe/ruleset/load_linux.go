@@ -95,6 +95,25 @@ func (p *plan) carryOut(conn *nfnl.Conn) error {
 	return nil
 }
 
+// flush removes every table of nf_tables in the calling thread's network
+// namespace.
+func flush() error {
+	const attempt = "remove netfilter rules"
+	conn, err := nfnl.Dial()
+	if err != nil {
+		return denied(attempt, err)
+	}
+	defer conn.Close()
+	refusals, err := conn.Transact([]nfnl.Message{{Type: nfnl.DelTable}})
+	if err == nil && len(refusals) > 0 {
+		err = refusals[0].Err
+	}
+	if err != nil {
+		return denied(attempt, err)
+	}
+	return nil
+}
+
 // takeBack removes the tables that were made.
 func (p *plan) takeBack(conn *nfnl.Conn) error {
 	var errs []error

@@ -48,6 +48,9 @@ var (
 		o.Copy, err = Load(ctx, r)
 		return o, o.keep(err)
 	})
+	flushInside = sandbox.Register("ruleset/flush", func(context.Context, *sandbox.Inside, struct{}) (struct{}, error) {
+		return struct{}{}, flush()
+	})
 	loadFileInside = sandbox.Register("ruleset/load-file", func(ctx context.Context, _ *sandbox.Inside, f File) (o outcome, err error) {
 		return o, o.keep(LoadFile(ctx, f))
 	})
@@ -69,4 +72,10 @@ func LoadInto(ctx context.Context, s *sandbox.Sandbox, zone string, r *Ruleset) 
 func LoadFileInto(ctx context.Context, s *sandbox.Sandbox, zone string, f File) error {
 	o, err := loadFileInside.Call(ctx, s, zone, f)
 	return errors.Join(err, o.err())
+}
+
+// FlushIn removes every table of nf_tables from a zone of a sandbox.
+func FlushIn(ctx context.Context, s *sandbox.Sandbox, zone string) error {
+	_, err := flushInside.Call(ctx, s, zone, struct{}{})
+	return err
 }

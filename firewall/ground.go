@@ -1,0 +1,100 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/stage"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+)
+
+// Ground is a stage that rules are loaded on, over and over.
+type Ground struct {
+	*stage.Stage
+	// copied is the copy of the rules that is loaded.
+	copied *ruleset.Copy
+}
+
+// NewGround sets a stage with these zones, and every interface that the rules
+// name.
+func NewGround(ctx context.Context, r *Rules, zones []stage.Zone, forwards bool) (*Ground, error) {
+	var others []string
+	for _, name := range r.interfaces() {
+		taken := slices.ContainsFunc(zones, func(z stage.Zone) bool { return z.Interface == name })
+		if !taken && len(others) < maxInterfaces {
+			others = append(others, name)
+		}
+	}
+	s, err := stage.Start(ctx, stage.Config{Zones: zones, Interfaces: others, Forwards: forwards})
+	if err != nil {
+		return nil, err
+	}
+	return &Ground{Stage: s}, nil
+}
+
+// interfaces are those that the rules name, in order, without lo.
+func (r *Rules) interfaces() []string {
+	names := r.Mentions()
+	if r.Source != Live {
+		// What they name by index was there when they were loaded.
+		for name := range r.Interfaces {
+			names = append(names, name)
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !stageable(name) })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Load puts a ruleset in the place of the one that is there. What limits counted
+// and sets held begins as the ruleset says.
+func (g *Ground) Load(ctx context.Context, r *ruleset.Ruleset) error {
+	if g.copied != nil {
+		if err := ruleset.FlushIn(ctx, g.Sandbox, stage.Machine); err != nil {
+			return err
+		}
+	}
+	copied, err := ruleset.LoadInto(ctx, g.Sandbox, stage.Machine, r)
+	if err != nil {
+		return err
+	}
+	g.copied = copied
+	return nil
+}
+
+// Untried are the parts of the rules that are not there, or not as they were.
+func (g *Ground) Untried() []ruleset.Refusal {
+	return slices.Concat(g.copied.Omitted, g.copied.Changed)
+}
+
+// Ask is sweep.Ask.
+func (g *Ground) Ask(ctx context.Context, sweeps []sweep.Sweep) ([][]sweep.Run, error) {
+	return sweep.Ask(ctx, g.Sandbox, g.Sweep, sweeps)
+}
+
+// Trace is sweep.Trace, with the handles that the rules have where they come
+// from.
+func (g *Ground) Trace(ctx context.Context, sweeps []sweep.Sweep) ([]sweep.Way, error) {
+	ways, err := sweep.Trace(ctx, g.Sandbox, g.Sweep, sweeps)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, way := range ways {
+		for i := range way.Steps {
+			step := &way.Steps[i]
+			if step.Handle == 0 {
+				continue
+			}
+			original, found := g.copied.Original(step.Family, step.Table, step.Handle)
+			if !found {
+				errs = append(errs, fmt.Errorf("the rule with handle %d of the copy of table %s %s has no original", step.Handle, step.Family, step.Table))
+			}
+			step.Handle = original
+		}
+	}
+	return ways, errors.Join(errs...)
+}

@@ -1,0 +1,437 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/stage"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+	"github.com/loopcheck/loopcheck/probe/verdict"
+)
+
+// Outcome is what came of one expectation, or of one default.
+type Outcome struct {
+	// Name says what was expected, and Line where.
+	Name string `json:"name"`
+	Line int    `json:"line"`
+	// Expected is the verdict, as the file has it.
+	Expected string `json:"expected"`
+	// Asked is how many packets were.
+	Asked int `json:"asked"`
+	// Skipped says why it could not be asked; "" where it was.
+	Skipped string `json:"skipped,omitempty"`
+	// Breaches are the packets that got another verdict; none where it holds.
+	Breaches []Breach `json:"breaches,omitempty"`
+}
+
+// Breach is packets that got another verdict than expected, by one rule.
+type Breach struct {
+	From     string     `json:"from"`
+	Source   netip.Addr `json:"source"`
+	To       netip.Addr `json:"to"`
+	Protocol string     `json:"protocol"`
+	State    string     `json:"state,omitempty"`
+	// First and Last are ports, or types of icmp.
+	First uint16 `json:"first"`
+	Last  uint16 `json:"last"`
+	// Nth is which packet of a burst it was.
+	Nth    uint16          `json:"nth,omitempty"`
+	Actual verdict.Verdict `json:"actual"`
+	// Landed is where an accepted packet came to, if not where it was sent.
+	Landed netip.AddrPort `json:"landed,omitzero"`
+	// Rule decided about the first of them; nil where none was on the way.
+	Rule *firewall.Rule `json:"rule,omitempty"`
+}
+
+// Packet says which packets they are.
+func (b Breach) Packet() string {
+	what := "port"
+	if b.Protocol == string(sweep.ICMP) {
+		what = "type"
+	}
+	text := fmt.Sprintf("%s from %s (%s) to %s, %s %s", b.Protocol, b.From, b.Source, b.To, what, portset.Range{First: b.First, Last: b.Last})
+	if b.State != "" && b.State != string(sweep.New) {
+		text += ", " + b.State
+	}
+	if b.Nth > 0 {
+		text += fmt.Sprintf(", packet %d within a second", b.Nth)
+	}
+	return text
+}
+
+// Verdict is what became of them.
+func (b Breach) Verdict() string {
+	return firewall.Range{Verdict: b.Actual, Landed: b.Landed}.Outcome()
+}
+
+// Result is what came of a policy.
+type Result struct {
+	Policy   string    `json:"policy"`
+	Outcomes []Outcome `json:"outcomes"`
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+// Broken is how many expectations do not hold.
+func (r *Result) Broken() (n int) {
+	for _, o := range r.Outcomes {
+		if len(o.Breaches) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Session is a policy's rules on a ground, to be asked about its expectations.
+type Session struct {
+	Policy *Policy
+	Rules  *firewall.Rules
+	*firewall.Ground
+}
+
+// Open sets the ground for a policy's rules.
+func Open(ctx context.Context, p *Policy, rules *firewall.Rules) (*Session, error) {
+	var zones []stage.Zone
+	for _, z := range p.Zones {
+		zones = append(zones, z.Zone)
+	}
+	g, err := firewall.NewGround(ctx, rules, zones, p.forwards())
+	if err != nil {
+		return nil, err
+	}
+	return &Session{p, rules, g}, nil
+}
+
+// forwards says that the machine is a router: something goes from one zone to
+// another, or arrives elsewhere.
+func (p *Policy) forwards() bool {
+	for _, e := range p.Expectations {
+		if e.From != firewall.Loopback && (e.To != Machine || e.Arrives.IsValid()) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.Defaults, func(d Default) bool { return d.From != firewall.Loopback && d.To != Machine })
+}
+
+// Check asks about every expectation and default of a policy.
+func Check(ctx context.Context, p *Policy, rules *firewall.Rules) (*Result, error) {
+	s, err := Open(ctx, p, rules)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.check(ctx, rules.Ruleset)
+	if err == nil {
+		err = s.explain(ctx, r, rules.Ruleset)
+	}
+	return r.result(s), errors.Join(err, s.Close())
+}
+
+// question is one sweep of an expectation.
+type question struct {
+	outcome int
+	sweep   sweep.Sweep
+	wanted  Wanted
+	nth     uint16
+	arrives netip.AddrPort
+	from    string
+}
+
+// checked is what came of a policy, with the questions behind it.
+type checked struct {
+	outcomes  []Outcome
+	questions []question
+	// of are the question of each breach, in the order of outcomes.
+	of map[int][]int
+}
+
+func (c *checked) result(s *Session) *Result {
+	if c == nil {
+		return nil
+	}
+	r := &Result{Policy: s.Policy.Path, Outcomes: c.outcomes}
+	for _, refusal := range s.Untried() {
+		r.Notes = append(r.Notes, refusal.String())
+	}
+	if s.WithoutIPv6 != "" {
+		r.Notes = append(r.Notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
+	}
+	for _, rule := range s.Rules.Chance() {
+		r.Notes = append(r.Notes, "decides by chance: "+rule.Text)
+	}
+	return r
+}
+
+// check asks about a ruleset, which may be a mutant of the policy's own.
+func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset) (*checked, error) {
+	c := s.questions()
+	lone, _ := rules.Lone()
+	if err := s.Load(ctx, lone); err != nil {
+		return nil, err
+	}
+	var sweeps []sweep.Sweep
+	var of []int
+	for i, q := range c.questions {
+		if q.nth == 0 {
+			sweeps, of = append(sweeps, q.sweep), append(of, i)
+		}
+	}
+	runs, err := s.Ask(ctx, sweeps)
+	if err != nil {
+		return nil, err
+	}
+	for i, its := range runs {
+		for _, run := range its {
+			c.hold(of[i], run)
+		}
+	}
+	for i, q := range c.questions {
+		if q.nth == 0 {
+			continue
+		}
+		// Each burst meets rules that have counted nothing.
+		if err := s.Load(ctx, rules); err != nil {
+			return nil, err
+		}
+		runs, err := s.Ask(ctx, []sweep.Sweep{q.sweep})
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range runs[0] {
+			if run.First <= q.nth && q.nth <= run.Last {
+				run.First, run.Last = q.sweep.Ports[0].First, q.sweep.Ports[0].First
+				c.hold(i, run)
+			}
+		}
+	}
+	return c, nil
+}
+
+// hold compares a run with what is wanted.
+func (c *checked) hold(i int, run sweep.Run) {
+	q := c.questions[i]
+	o := &c.outcomes[q.outcome]
+	o.Asked += int(run.Last) - int(run.First) + 1
+	arrives := !q.arrives.IsValid() || q.arrivesAt(run)
+	if q.wanted.Fulfilled(run.Verdict) && arrives {
+		return
+	}
+	o.Breaches = append(o.Breaches, Breach{
+		From: q.from, Source: q.sweep.Source, To: q.sweep.To, Protocol: string(q.sweep.Protocol), State: string(q.sweep.State),
+		First: run.First, Last: run.Last, Nth: q.nth, Actual: run.Verdict, Landed: run.Landed,
+	})
+	c.of[q.outcome] = append(c.of[q.outcome], i)
+}
+
+// arrivesAt says whether the packets of a run came to where they should.
+func (q question) arrivesAt(run sweep.Run) bool {
+	landed := run.Landed
+	switch {
+	case !landed.IsValid():
+		landed = netip.AddrPortFrom(q.sweep.To, run.First)
+	case landed.Port() == 0:
+		landed = netip.AddrPortFrom(landed.Addr(), run.First)
+	}
+	return landed == q.arrives
+}
+
+// explain finds the rule that decided about the first packet of each breach.
+func (s *Session) explain(ctx context.Context, c *checked, rules *ruleset.Ruleset) error {
+	type place struct{ outcome, breach int }
+	var sweeps []sweep.Sweep
+	var places []place
+	var bursts []place
+	for i := range c.outcomes {
+		for k, b := range c.outcomes[i].Breaches {
+			q := c.questions[c.of[i][k]]
+			if q.nth > 0 {
+				bursts = append(bursts, place{i, k})
+				continue
+			}
+			one := q.sweep
+			one.Ports = []portset.Range{{First: b.First, Last: b.First}}
+			sweeps, places = append(sweeps, one), append(places, place{i, k})
+		}
+	}
+	if len(sweeps) > 0 {
+		lone, _ := rules.Lone()
+		if err := s.Load(ctx, lone); err != nil {
+			return err
+		}
+		ways, err := s.Trace(ctx, sweeps)
+		if err != nil {
+			return err
+		}
+		for _, way := range ways {
+			p := places[way.Sweep]
+			c.outcomes[p.outcome].Breaches[p.breach].Rule = s.decided(way)
+		}
+	}
+	for _, p := range bursts {
+		q := c.questions[c.of[p.outcome][p.breach]]
+		if err := s.Load(ctx, rules); err != nil {
+			return err
+		}
+		ways, err := s.Trace(ctx, []sweep.Sweep{q.sweep})
+		if err != nil {
+			return err
+		}
+		for _, way := range ways {
+			if way.Number == q.nth {
+				c.outcomes[p.outcome].Breaches[p.breach].Rule = s.decided(way)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Session) decided(way sweep.Way) *firewall.Rule {
+	step, found := way.Decision()
+	if !found {
+		return nil
+	}
+	return new(s.Rules.Rule(step))
+}
+
+// questions lists what is asked about each expectation, and then about each
+// default.
+func (s *Session) questions() *checked {
+	c := &checked{of: map[int][]int{}}
+	for _, e := range s.Policy.Expectations {
+		o := Outcome{Name: e.Name, Line: e.Line, Expected: e.Verdict.Text}
+		before := len(c.questions)
+		for _, family := range e.Families {
+			if !slices.Contains(s.Families(), family) {
+				continue
+			}
+			for _, source := range s.sources(e, family) {
+				for _, to := range s.destinations(e.To, e.From, e.Destinations, family) {
+					c.questions = append(c.questions, question{
+						outcome: len(c.outcomes), sweep: e.sweep(source, to), wanted: e.Verdict, nth: e.Nth, arrives: e.Arrives, from: e.From,
+					})
+				}
+			}
+		}
+		if len(c.questions) == before {
+			o.Skipped = "no address of the families that it is about"
+			if s.WithoutIPv6 != "" {
+				o.Skipped += ": " + s.WithoutIPv6
+			}
+		}
+		c.outcomes = append(c.outcomes, o)
+	}
+	for _, d := range s.Policy.Defaults {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			for _, family := range s.Families() {
+				e := Expectation{From: d.From, To: d.To, Protocol: protocol, State: sweep.New, Ports: s.Policy.rest(d, protocol, family)}
+				if len(e.Ports) == 0 {
+					continue
+				}
+				for _, source := range s.sources(e, family) {
+					for _, to := range s.destinations(d.To, d.From, nil, family) {
+						c.questions = append(c.questions, question{outcome: len(c.outcomes), sweep: e.sweep(source, to), wanted: d.Verdict, from: d.From})
+					}
+				}
+			}
+		}
+		c.outcomes = append(c.outcomes, Outcome{Name: d.Name(), Line: d.Line, Expected: d.Verdict.Text})
+	}
+	return c
+}
+
+// Name says what is expected.
+func (d Default) Name() string {
+	to := ""
+	if d.To != Machine {
+		to = " to " + d.To
+	}
+	return fmt.Sprintf("everything else from %s%s: %s", d.From, to, d.Verdict.Text)
+}
+
+// rest are the ports that no expectation from a zone's own address is about.
+func (p *Policy) rest(d Default, protocol sweep.Protocol, family sock.Family) []portset.Range {
+	var about []portset.Range
+	for _, e := range p.Expectations {
+		if e.From == d.From && e.To == d.To && e.Protocol == protocol && e.State == sweep.New && slices.Contains(e.Families, family) {
+			about = append(about, e.Ports...)
+		}
+	}
+	return portset.All().Without(portset.Of(about...)).Ranges()
+}
+
+func (e Expectation) sweep(source, to netip.Addr) sweep.Sweep {
+	zone := e.From
+	if zone == firewall.Loopback {
+		zone = Machine
+	}
+	s := sweep.Sweep{Zone: zone, Source: source, To: to, SourcePort: e.SourcePort, Protocol: e.Protocol, State: e.State, Ports: e.Ports}
+	if e.Nth > 0 {
+		s.Burst = e.Nth
+	}
+	return s
+}
+
+// sources are the addresses that packets of an expectation come from.
+func (s *Session) sources(e Expectation, family sock.Family) []netip.Addr {
+	if len(e.Sources) > 0 {
+		return ends(e.Sources, family)
+	}
+	zone := e.From
+	if zone == firewall.Loopback {
+		zone = Machine
+		if e.To != Machine {
+			return valid(s.Own(e.To, family)) // on its way out
+		}
+	}
+	return valid(s.Host(zone, family))
+}
+
+// destinations are the addresses that packets go to.
+func (s *Session) destinations(to, from string, given []netip.Prefix, family sock.Family) []netip.Addr {
+	switch {
+	case len(given) > 0:
+		return ends(given, family)
+	case to != Machine:
+		return valid(s.Host(to, family))
+	case from == firewall.Loopback:
+		return valid(s.Own(Machine, family))
+	}
+	return valid(s.Own(from, family))
+}
+
+func valid(a netip.Addr) []netip.Addr {
+	if !a.IsValid() {
+		return nil
+	}
+	return []netip.Addr{a}
+}
+
+// ends are the first and last address of each network of a family.
+func ends(networks []netip.Prefix, family sock.Family) []netip.Addr {
+	var list []netip.Addr
+	for _, n := range networks {
+		if n.Addr().Is6() != (family == sock.IPv6) {
+			continue
+		}
+		if n.IsSingleIP() {
+			list = append(list, n.Addr())
+			continue
+		}
+		list = append(list, n.Masked().Addr(), last(n))
+	}
+	return list
+}
+
+func last(n netip.Prefix) netip.Addr {
+	b := n.Masked().Addr().AsSlice()
+	for bit := n.Bits(); bit < len(b)*8; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
