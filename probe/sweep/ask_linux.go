@@ -38,17 +38,43 @@ var asking sync.Mutex
 func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error) {
 	asking.Lock()
 	defer asking.Unlock()
-	var results [][]Run
-	for begin := 0; begin < len(o.Sweeps); begin += maxSweeps {
-		q := &questions{in: in, machine: o.Machine, sweeps: o.Sweeps[begin:min(begin+maxSweeps, len(o.Sweeps))]}
+	results := make([][]Run, len(o.Sweeps))
+	for _, group := range groups(o.Sweeps) {
+		q := &questions{in: in, machine: o.Machine}
+		for _, i := range group {
+			q.sweeps = append(q.sweeps, o.Sweeps[i])
+		}
 		if err := q.ask(ctx); err != nil {
 			return nil, err
 		}
-		for _, t := range q.tallies {
-			results = append(results, t.runs())
+		for k, i := range group {
+			results[i] = q.tallies[k].runs()
 		}
 	}
 	return results, nil
+}
+
+// groups are the sweeps of each recording, by their places: as many as it can
+// tell apart, and those that make connections apart from those that must not
+// belong to any.
+func groups(sweeps []Sweep) [][]int {
+	var groups [][]int
+	for _, established := range []bool{false, true} {
+		var group []int
+		for i, s := range sweeps {
+			if (s.State == Established) != established {
+				continue
+			}
+			if len(group) == maxSweeps {
+				groups, group = append(groups, group), nil
+			}
+			group = append(group, i)
+		}
+		if len(group) > 0 {
+			groups = append(groups, group)
+		}
+	}
+	return groups
 }
 
 // questions are sweeps that are asked in one recording.

@@ -88,7 +88,7 @@ func (p Protocol) number(ipv6 bool) byte {
 
 func newTemplate(s Sweep, number int) *template {
 	if s.SourcePort == 0 {
-		s.SourcePort = defaultSourcePort
+		s.SourcePort = sourcePorts[s.State]
 	}
 	t := &template{sweep: s, number: number}
 	segment := s.segment()

@@ -59,10 +59,11 @@ type Sweep struct {
 	// machine itself.
 	Source netip.Addr `json:"source"`
 	To     netip.Addr `json:"to"`
-	// SourcePort is 54321 where it is 0.
+	// SourcePort is one of the ephemeral range where it is 0.
 	SourcePort uint16   `json:"source_port,omitempty"`
 	Protocol   Protocol `json:"protocol"`
-	// State is New where it is "".
+	// State is New where it is "". A packet that is to be new does not belong to
+	// a connection that another sweep of the call has made.
 	State State `json:"state,omitempty"`
 	// Ports are where they go, one packet each; for ICMP they are types. A
 	// range here may begin at 0.
@@ -73,8 +74,8 @@ type Sweep struct {
 	Burst uint16 `json:"burst,omitempty"`
 }
 
-// defaultSourcePort is one of the ephemeral range.
-const defaultSourcePort = 54321
+// sourcePorts are those of the ephemeral range that packets come from.
+var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322}
 
 // Run is ports next to one another to which the same happens.
 type Run struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
@@ -35,16 +36,17 @@ func traceInside(ctx context.Context, in *sandbox.Inside, o order) (ways []Way, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, marking.Close()) }()
-	for begin := 0; begin < len(o.Sweeps); begin += maxSweeps {
-		t := &tracing{
-			questions: questions{in: in, machine: o.Machine, sweeps: o.Sweeps[begin:min(begin+maxSweeps, len(o.Sweeps))]},
-			reader:    reader, first: begin,
+	for _, group := range groups(o.Sweeps) {
+		t := &tracing{questions: questions{in: in, machine: o.Machine}, reader: reader, places: group}
+		for _, i := range group {
+			t.sweeps = append(t.sweeps, o.Sweeps[i])
 		}
 		if err := t.trace(ctx); err != nil {
 			return nil, err
 		}
 		ways = append(ways, t.ways...)
 	}
+	slices.SortStableFunc(ways, func(a, b Way) int { return a.Sweep - b.Sweep })
 	return ways, nil
 }
 
@@ -52,7 +54,8 @@ func traceInside(ctx context.Context, in *sandbox.Inside, o order) (ways []Way, 
 type tracing struct {
 	questions
 	reader *nftrace.Reader
-	first  int
+	// places are those of the sweeps among all.
+	places []int
 	ways   []Way
 }
 
@@ -138,7 +141,7 @@ func (t *tracing) take(c chunk, got *nftrace.Trace) {
 		}
 	}
 	for n := int(c.First); n <= int(c.Last); n++ {
-		way := Way{Sweep: t.first + c.sweep, Number: uint16(n)}
+		way := Way{Sweep: t.places[c.sweep], Number: uint16(n)}
 		for _, traversal := range found[uint16(n)].Traversals {
 			if traversal.Family == "inet" && traversal.Table == Table {
 				continue
