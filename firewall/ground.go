@@ -18,17 +18,15 @@ type Ground struct {
 	copied *ruleset.Copy
 }
 
-// NewGround sets a stage with these zones, and every interface that the rules
-// name.
-func NewGround(ctx context.Context, r *Rules, zones []stage.Zone, forwards bool) (*Ground, error) {
-	var others []string
+// NewGround sets a stage, with every interface that the rules name as well.
+func NewGround(ctx context.Context, r *Rules, c stage.Config) (*Ground, error) {
 	for _, name := range r.interfaces() {
-		taken := slices.ContainsFunc(zones, func(z stage.Zone) bool { return z.Interface == name })
-		if !taken && len(others) < maxInterfaces {
-			others = append(others, name)
+		taken := slices.ContainsFunc(c.Zones, func(z stage.Zone) bool { return z.Interface == name })
+		if !taken && len(c.Interfaces) < maxInterfaces {
+			c.Interfaces = append(c.Interfaces, name)
 		}
 	}
-	s, err := stage.Start(ctx, stage.Config{Zones: zones, Interfaces: others, Forwards: forwards})
+	s, err := stage.Start(ctx, c)
 	if err != nil {
 		return nil, err
 	}

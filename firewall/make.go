@@ -90,7 +90,7 @@ func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 			return nil, &UnknownZoneError{zone, known}
 		}
 	}
-	g, err := NewGround(ctx, r, zones, false)
+	g, err := NewGround(ctx, r, stage.Config{Zones: zones})
 	if err != nil {
 		return nil, err
 	}

@@ -93,19 +93,22 @@ type Session struct {
 	Policy *Policy
 	Rules  *firewall.Rules
 	*firewall.Ground
+	// owned are the machine's addresses beside those of the zones.
+	owned []netip.Addr
 }
 
-// Open sets the ground for a policy's rules.
-func Open(ctx context.Context, p *Policy, rules *firewall.Rules) (*Session, error) {
-	var zones []stage.Zone
+// Open sets the ground for a policy's rules, with some addresses that the machine
+// has beside those of the zones.
+func Open(ctx context.Context, p *Policy, rules *firewall.Rules, own ...netip.Addr) (*Session, error) {
+	c := stage.Config{Own: own, Forwards: p.forwards()}
 	for _, z := range p.Zones {
-		zones = append(zones, z.Zone)
+		c.Zones = append(c.Zones, z.Zone)
 	}
-	g, err := firewall.NewGround(ctx, rules, zones, p.forwards())
+	g, err := firewall.NewGround(ctx, rules, c)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{p, rules, g}, nil
+	return &Session{p, rules, g, own}, nil
 }
 
 // forwards says that the machine is a router: something goes from one zone to

@@ -45,6 +45,8 @@ type Config struct {
 	Zones []Zone
 	// Interfaces are others that the machine has. They lead nowhere.
 	Interfaces []string
+	// Own are addresses that the machine has at lo, beside those at its cables.
+	Own []netip.Addr
 	// Forwards says that the machine is a router.
 	Forwards bool
 }
@@ -69,9 +71,9 @@ func Defaults(place int) []netip.Prefix {
 	}
 }
 
-// host is the address of a zone's host: the one after the machine's, or, where
+// Host is the address of a zone's host: the one after the machine's, or, where
 // that is the network's last, the one before.
-func host(machine netip.Prefix) netip.Addr {
+func Host(machine netip.Prefix) netip.Addr {
 	next := machine.Addr().Next()
 	if last := next.Next(); machine.Contains(next) && (machine.Addr().Is6() || machine.Contains(last)) {
 		return next
@@ -101,7 +103,7 @@ func (s *Stage) Host(zone string, family sock.Family) netip.Addr {
 	}
 	for _, p := range s.zones[zone].Machine {
 		if p.Addr().Is6() == (family == sock.IPv6) {
-			return host(p)
+			return Host(p)
 		}
 	}
 	return netip.Addr{}

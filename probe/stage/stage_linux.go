@@ -45,6 +45,14 @@ func setInside(ctx context.Context, in *sandbox.Inside, o order) (withoutIPv6 st
 			}
 		}
 	}
+	for _, own := range o.Own {
+		if own.Is6() && withoutIPv6 != "" {
+			continue
+		}
+		if err := AddAddress(ctx, "lo", netip.PrefixFrom(own, own.BitLen())); err != nil {
+			return "", err
+		}
+	}
 	for i, z := range o.Zones {
 		for _, p := range z.Machine {
 			if p.Addr().Is6() && withoutIPv6 != "" {
@@ -65,7 +73,7 @@ func setInside(ctx context.Context, in *sandbox.Inside, o order) (withoutIPv6 st
 				if network.Addr().Is6() != p.Addr().Is6() {
 					continue
 				}
-				if err := route(z.Interface, network, host(p)); err != nil {
+				if err := route(z.Interface, network, Host(p)); err != nil {
 					return "", fmt.Errorf("zone %s: %w", z.Name, err)
 				}
 			}
@@ -95,7 +103,7 @@ func join(ctx context.Context, in *sandbox.Inside, z Zone, machine netip.Prefix)
 	if err := AddAddress(ctx, z.Interface, machine); err != nil {
 		return err
 	}
-	far := netip.PrefixFrom(host(machine), machine.Bits())
+	far := netip.PrefixFrom(Host(machine), machine.Bits())
 	own, err := net.InterfaceByName(z.Interface)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", z.Interface, err)

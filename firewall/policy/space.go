@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/stage"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+)
+
+// maxEdges bounds the addresses and source ports that are combined with
+// everything else. Of more, as of long lists of addresses, some are taken, evenly.
+const maxEdges = 48
+
+// space is every kind of packet that rules can tell apart: from each zone, of
+// each protocol, family and state, to every port around one that the rules
+// compare with, from and to every address around one that they compare with. A
+// mutant that moves a number by one compares with nothing that is not among
+// them.
+func (s *Session) space() []sweep.Sweep {
+	ports := around(s.Rules.Ports())
+	addresses := s.Rules.Addresses()
+	sources, destinations := thin(ruleset.Edges(addresses.Sources)), s.owned
+	sourcePorts := []uint16{0}
+	for _, r := range around(s.Rules.SourcePorts()) {
+		for n := int(r.First); n <= int(r.Last); n++ {
+			sourcePorts = append(sourcePorts, uint16(n))
+		}
+	}
+	if len(s.Rules.SourcePorts()) == 0 {
+		sourcePorts = sourcePorts[:1]
+	}
+	sourcePorts = thin(sourcePorts)
+	var space []sweep.Sweep
+	for _, from := range s.Policy.zoneNames() {
+		for _, to := range s.targets(from) {
+			for _, family := range s.Families() {
+				own := s.sources(Expectation{From: from, To: to}, family)
+				froms := slices.Concat(own, ofFamily(sources, family))
+				if from == firewall.Loopback {
+					froms = own // the machine has no other addresses
+				}
+				tos := s.destinations(to, from, nil, family)
+				if to == Machine {
+					tos = slices.Concat(tos, ofFamily(destinations, family))
+				}
+				for _, source := range froms {
+					for _, destination := range tos {
+						space = append(space, s.kinds(from, source, destination, ports, sourcePorts)...)
+					}
+				}
+			}
+		}
+	}
+	return space
+}
+
+// kinds are the packets between two addresses.
+func (s *Session) kinds(from string, source, destination netip.Addr, ports []portset.Range, sourcePorts []uint16) []sweep.Sweep {
+	var list []sweep.Sweep
+	for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP, sweep.ICMP} {
+		for _, state := range states {
+			e := Expectation{From: from, Protocol: protocol, State: state, Ports: ports}
+			switch {
+			case protocol == sweep.ICMP && state != sweep.New, protocol == sweep.UDP && state == sweep.Invalid && from == firewall.Loopback:
+				continue
+			case protocol == sweep.ICMP:
+				e.Ports = []portset.Range{{First: 0, Last: 255}}
+			}
+			for _, sourcePort := range sourcePorts {
+				if protocol == sweep.ICMP && sourcePort != 0 {
+					continue
+				}
+				e.SourcePort = sourcePort
+				list = append(list, e.sweep(source, destination))
+			}
+		}
+	}
+	return list
+}
+
+// targets are where packets from a zone go: the machine, and where it is a
+// router the other zones. What leaves the machine goes to any.
+func (s *Session) targets(from string) []string {
+	targets := []string{Machine}
+	for _, z := range s.Policy.Zones {
+		if z.Name != from && (from == firewall.Loopback || s.Policy.forwards()) {
+			targets = append(targets, z.Name)
+		}
+	}
+	return targets
+}
+
+// around are ports and their neighbours, two to each side, with the first and
+// the last that there are.
+func around(ports []uint16) []portset.Range {
+	list := []portset.Range{{First: 1, Last: 1}, {First: 65535, Last: 65535}}
+	for _, port := range ports {
+		first, last := max(int(port)-2, 1), min(int(port)+2, 65535)
+		list = append(list, portset.Range{First: uint16(first), Last: uint16(last)})
+	}
+	return portset.Of(list...).Ranges()
+}
+
+// thin leaves at most maxEdges, evenly.
+func thin[T any](list []T) []T {
+	if len(list) <= maxEdges {
+		return list
+	}
+	var kept []T
+	for i := range maxEdges {
+		kept = append(kept, list[i*(len(list)-1)/(maxEdges-1)])
+	}
+	return kept
+}
+
+func ofFamily(addresses []netip.Addr, family sock.Family) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range addresses {
+		if a.Is6() == (family == sock.IPv6) && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// ownable are the addresses around those that rules compare a destination with,
+// which a machine has to have for packets to them to come to its rules.
+func ownable(p *Policy, rules *firewall.Rules) []netip.Addr {
+	edges := ruleset.Edges(rules.Addresses().Destinations)
+	list := slices.Concat(ofFamily(edges, sock.IPv4), ofFamily(edges, sock.IPv6))
+	list = slices.DeleteFunc(list, func(a netip.Addr) bool {
+		return slices.ContainsFunc(p.Zones, func(z Zone) bool {
+			return slices.ContainsFunc(z.Machine, func(m netip.Prefix) bool { return m.Addr() == a || stage.Host(m) == a })
+		})
+	})
+	return thin(list)
+}
