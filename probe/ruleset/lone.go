@@ -289,3 +289,9 @@ func (r *Ruleset) Mentions() []string {
 	slices.Sort(names)
 	return names
 }
+
+// Counts says that a rule goes by how many packets came before.
+func (r *Ruleset) Counts() bool {
+	_, counts := r.Lone()
+	return counts
+}

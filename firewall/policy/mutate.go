@@ -1,0 +1,332 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+)
+
+// Mutations says which small mistakes in the rules a policy would notice.
+type Mutations struct {
+	Policy  string   `json:"policy"`
+	Mutants []Mutant `json:"mutants"`
+	// Score is the share of mutants that were killed, of those that are not
+	// equivalent; 1 where there are none.
+	Score float64  `json:"score"`
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Fate is what became of a mutant.
+type Fate string
+
+const (
+	// Killed: an expectation does not hold any more.
+	Killed Fate = "killed"
+	// Survived: every expectation holds, and something is answered otherwise, or
+	// may be.
+	Survived Fate = "survived"
+	// Equivalent: every packet that rules can tell apart is answered as before.
+	Equivalent Fate = "equivalent"
+	// Refused: the kernel does not take it, so that nobody can make the mistake.
+	Refused Fate = "refused"
+)
+
+// Mutant is one mistake, and what became of it.
+type Mutant struct {
+	Mutation ruleset.Mutation `json:"mutation"`
+	Rule     firewall.Rule    `json:"rule"`
+	Change   string           `json:"change"`
+	Fate     Fate             `json:"fate"`
+	// KilledBy is the first expectation that does not hold.
+	KilledBy *Named `json:"killed_by,omitempty"`
+	// Difference is a packet that is answered otherwise.
+	Difference string `json:"difference,omitempty"`
+	// Suggestion is the expectation that would kill it, to be pasted.
+	Suggestion string `json:"suggestion,omitempty"`
+	Why        string `json:"why,omitempty"`
+}
+
+// Of is how many mutants have a fate.
+func (m *Mutations) Of(fate Fate) (n int) {
+	for _, one := range m.Mutants {
+		if one.Fate == fate {
+			n++
+		}
+	}
+	return n
+}
+
+// BrokenError says that a policy does not hold before anything is mutated.
+type BrokenError struct{ Outcome Outcome }
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("line %d, %s, does not hold: mend the rules or the policy first", e.Outcome.Line, e.Outcome.Name)
+}
+
+// Mutate makes small mistakes in the rules of a policy, one at a time, and finds
+// which of them the policy notices. The progress, which may be nil, is told after
+// each.
+func Mutate(ctx context.Context, p *Policy, rules *firewall.Rules, progress func(done, all int)) (*Mutations, error) {
+	s, err := Open(ctx, p, rules, ownable(p, rules)...)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.mutate(ctx, progress)
+	return m, errors.Join(err, s.Close())
+}
+
+// mutating is a session with what the rules themselves answer.
+type mutating struct {
+	*Session
+	// space is asked of mutants, and answers are what the rules say.
+	space   []sweep.Sweep
+	answers [][]sweep.Run
+	// ways are what packets of the space meet, and chains the chains on the way
+	// of each sweep.
+	ways   []sweep.Way
+	chains []map[string]bool
+	// bursts are packets of which rules count how many come, one of each way
+	// through the rules, and counts what becomes of the nth.
+	bursts []sweep.Sweep
+	counts [][]sweep.Run
+}
+
+func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
+	c, err := s.check(ctx, s.Rules.Ruleset)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range c.outcomes {
+		if len(o.Breaches) > 0 {
+			return nil, &BrokenError{o}
+		}
+	}
+	m := &mutating{Session: s, space: s.space()}
+	if err := m.learn(ctx); err != nil {
+		return nil, err
+	}
+	result := &Mutations{Policy: s.Policy.Path}
+	mutants := s.Rules.Mutants()
+	for i, mutant := range mutants {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		one, err := m.try(ctx, mutant)
+		if err != nil {
+			return nil, err
+		}
+		result.Mutants = append(result.Mutants, one)
+		if progress != nil {
+			progress(i+1, len(mutants))
+		}
+	}
+	result.Score = 1
+	if judged := result.Of(Killed) + result.Of(Survived); judged > 0 {
+		result.Score = float64(result.Of(Killed)) / float64(judged)
+	}
+	return result, nil
+}
+
+// learn asks the rules themselves.
+func (m *mutating) learn(ctx context.Context) (err error) {
+	lone, _ := m.Rules.Lone()
+	if err := m.Load(ctx, lone); err != nil {
+		return err
+	}
+	if m.answers, err = m.Ask(ctx, m.space); err != nil {
+		return err
+	}
+	if m.ways, err = m.Trace(ctx, m.space); err != nil {
+		return err
+	}
+	m.chains = make([]map[string]bool, len(m.space))
+	for i := range m.chains {
+		m.chains[i] = map[string]bool{}
+	}
+	for _, way := range m.ways {
+		for _, step := range way.Steps {
+			for _, chain := range []string{step.Base, step.Chain} {
+				m.chains[way.Sweep][step.Family+" "+step.Table+" "+chain] = true
+			}
+		}
+	}
+	return m.learnBursts(ctx)
+}
+
+// burstPackets is how many packets come in a burst: more than most limits let
+// through at once.
+const burstPackets = 64
+
+// learnBursts asks what becomes of many packets in a row, one kind for each way
+// through the rules.
+func (m *mutating) learnBursts(ctx context.Context) error {
+	if !m.Rules.Counts() {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, way := range m.ways {
+		one := m.space[way.Sweep]
+		key := fmt.Sprint(one.Zone, one.To.Is6(), way.Steps)
+		if one.State != sweep.New || known[key] {
+			continue
+		}
+		known[key] = true
+		one.Ports, one.Burst = []portset.Range{{First: way.Number, Last: way.Number}}, burstPackets
+		m.bursts = append(m.bursts, one)
+	}
+	for _, one := range m.bursts {
+		runs, err := m.burst(ctx, m.Rules.Ruleset, one)
+		if err != nil {
+			return err
+		}
+		m.counts = append(m.counts, runs)
+	}
+	return nil
+}
+
+// burst asks about packets in a row, of rules that have counted nothing.
+func (m *mutating) burst(ctx context.Context, rules *ruleset.Ruleset, one sweep.Sweep) ([]sweep.Run, error) {
+	if err := m.Load(ctx, rules); err != nil {
+		return nil, err
+	}
+	runs, err := m.Ask(ctx, []sweep.Sweep{one})
+	if err != nil {
+		return nil, err
+	}
+	return runs[0], nil
+}
+
+// try finds what becomes of one mutant.
+func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, error) {
+	one := Mutant{Mutation: mutant.Mutation, Change: mutant.Change, Rule: m.Rules.Rule(sweep.Step{
+		Family: mutant.Family, Table: mutant.Table, Chain: mutant.Chain, Handle: mutant.Handle,
+	})}
+	if mutant.Handle == 0 && mutant.Mutation != ruleset.FlipPolicy {
+		one.Rule.Text = "set " + mutant.Chain
+	} else if mutant.Handle == 0 {
+		one.Rule.Text = strings.TrimSuffix(mutant.Change, " becomes accept")
+		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
+	}
+	c, err := m.check(ctx, mutant.Ruleset)
+	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
+		one.Fate, one.Why = Refused, refused.Error()
+		return one, nil
+	}
+	if err != nil {
+		return one, err
+	}
+	for _, o := range c.outcomes {
+		if len(o.Breaches) > 0 {
+			one.Fate, one.KilledBy = Killed, &Named{o.Name, o.Line}
+			one.Difference = o.Breaches[0].Packet() + ": " + o.Breaches[0].Verdict()
+			return one, nil
+		}
+	}
+	return one, m.compare(ctx, mutant, &one)
+}
+
+// compare asks a mutant that survived about everything that it may answer
+// otherwise.
+func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Mutant) error {
+	lone, _ := mutant.Ruleset.Lone()
+	if err := m.Load(ctx, lone); err != nil {
+		return err
+	}
+	chain := mutant.Family + " " + mutant.Table + " " + mutant.Chain
+	var sweeps []sweep.Sweep
+	var of []int
+	for i, s := range m.space {
+		// A set may be used anywhere; a chain by those that come to it alone.
+		if mutant.Handle == 0 && mutant.Mutation != ruleset.FlipPolicy || m.chains[i][chain] || !m.known(chain) {
+			sweeps, of = append(sweeps, s), append(of, i)
+		}
+	}
+	if len(sweeps) > 0 {
+		answers, err := m.Ask(ctx, sweeps)
+		if err != nil {
+			return err
+		}
+		for k, runs := range answers {
+			if was, is, differs := difference(m.answers[of[k]], runs); differs {
+				m.survived(one, sweeps[k], was, is, 0)
+				return nil
+			}
+		}
+	}
+	for k, s := range m.bursts {
+		if !m.chains[m.placeOf(s)][chain] && mutant.Handle != 0 {
+			continue
+		}
+		runs, err := m.burst(ctx, mutant.Ruleset, s)
+		if err != nil {
+			return err
+		}
+		if was, is, differs := difference(m.counts[k], runs); differs {
+			m.survived(one, s, was, is, was.First)
+			return nil
+		}
+	}
+	one.Fate = Equivalent
+	if odd := m.Rules.OddPorts(); len(odd) > 0 {
+		one.Fate, one.Why = Survived, "no packet that was tried is answered otherwise, but a rule computes with ports: "+odd[0].Text
+	}
+	if chance := m.Rules.Chance(); len(chance) > 0 {
+		one.Fate, one.Why = Survived, "a rule decides by chance, so that nothing is certain: "+chance[0].Text
+	}
+	return nil
+}
+
+// known says that some packet of the space comes to a chain.
+func (m *mutating) known(chain string) bool {
+	return slices.ContainsFunc(m.chains, func(chains map[string]bool) bool { return chains[chain] })
+}
+
+// placeOf is that of the sweep that a burst is of.
+func (m *mutating) placeOf(burst sweep.Sweep) int {
+	return slices.IndexFunc(m.space, func(s sweep.Sweep) bool {
+		return s.Zone == burst.Zone && s.Source == burst.Source && s.To == burst.To && s.Protocol == burst.Protocol && s.State == burst.State && s.SourcePort == burst.SourcePort
+	})
+}
+
+// survived notes a packet that tells the mutant from the rules.
+func (m *mutating) survived(one *Mutant, s sweep.Sweep, was, is sweep.Run, nth uint16) {
+	one.Fate = Survived
+	b := Breach{From: s.Zone, Source: s.Source, To: s.To, Protocol: string(s.Protocol), State: string(s.State), First: is.First, Last: is.First, Nth: nth, Actual: is.Verdict, Landed: is.Landed}
+	if nth > 0 {
+		b.First, b.Last = s.Ports[0].First, s.Ports[0].First
+	}
+	if b.From == Machine {
+		b.From = firewall.Loopback
+	}
+	one.Difference = fmt.Sprintf("%s: %s, by the rules %s", b.Packet(), b.Verdict(), firewall.Range{Verdict: was.Verdict, Landed: was.Landed}.Outcome())
+	one.Suggestion = m.expectationYAML(s, was, nth)
+}
+
+// difference is the first number at which two answers to a sweep differ.
+func difference(was, is []sweep.Run) (before, after sweep.Run, differs bool) {
+	for i, k := 0, 0; i < len(was) && k < len(is); {
+		a, b := was[i], is[k]
+		if a.Verdict != b.Verdict || a.Landed != b.Landed {
+			number := max(a.First, b.First)
+			a.First, b.First = number, number
+			return a, b, true
+		}
+		switch {
+		case a.Last < b.Last:
+			i++
+		case a.Last > b.Last:
+			k++
+		default:
+			i++
+			k++
+		}
+	}
+	return sweep.Run{}, sweep.Run{}, false
+}
