@@ -128,7 +128,7 @@ func Check(ctx context.Context, p *Policy, rules *firewall.Rules) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.check(ctx, rules.Ruleset)
+	r, err := s.check(ctx, rules.Ruleset, s.questions())
 	if err == nil {
 		err = s.explain(ctx, r, rules.Ruleset)
 	}
@@ -171,8 +171,7 @@ func (c *checked) result(s *Session) *Result {
 }
 
 // check asks about a ruleset, which may be a mutant of the policy's own.
-func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset) (*checked, error) {
-	c := s.questions()
+func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked) (*checked, error) {
 	lone, _ := rules.Lone()
 	if err := s.Load(ctx, lone); err != nil {
 		return nil, err
@@ -299,6 +298,18 @@ func (s *Session) decided(way sweep.Way) *firewall.Rule {
 		return nil
 	}
 	return new(s.Rules.Rule(step))
+}
+
+// fewer are the questions about those ports alone that rules can tell from
+// their neighbours, and mutants of them.
+func (s *Session) fewer() *checked {
+	c := s.questions()
+	for i := range c.questions {
+		if q := &c.questions[i]; q.nth == 0 {
+			q.sweep.Ports = s.telling(q.sweep)
+		}
+	}
+	return c
 }
 
 // questions lists what is asked about each expectation, and then about each

@@ -99,7 +99,7 @@ type mutating struct {
 }
 
 func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
-	c, err := s.check(ctx, s.Rules.Ruleset)
+	c, err := s.check(ctx, s.Rules.Ruleset, s.questions())
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		one.Rule.Text = strings.TrimSuffix(mutant.Change, " becomes accept")
 		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
 	}
-	c, err := m.check(ctx, mutant.Ruleset)
+	c, err := m.check(ctx, mutant.Ruleset, m.fewer())
 	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
 		one.Fate, one.Why = Refused, refused.Error()
 		return one, nil

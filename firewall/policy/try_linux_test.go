@@ -38,4 +38,23 @@ func TestTry(t *testing.T) {
 		}
 	}
 	t.Log(r.Notes)
+
+	start = time.Now()
+	c, err := Cover(t.Context(), p, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("cover", time.Since(start))
+	for _, r := range c.Rules {
+		t.Log(r.Rule, r.Use, r.By, r.Shadows, r.Why, "\n", r.Suggestion)
+	}
+	start = time.Now()
+	m, err := Mutate(t.Context(), p, rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log("mutate", time.Since(start), len(m.Mutants), m.Score, m.Of(Killed), m.Of(Survived), m.Of(Equivalent), m.Of(Refused))
+	for _, one := range m.Mutants {
+		t.Log(one.Fate, one.Mutation, one.Rule, one.Change, one.KilledBy, one.Difference, one.Why, "\n", one.Suggestion)
+	}
 }

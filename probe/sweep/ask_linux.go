@@ -151,6 +151,16 @@ func (q *questions) eachDoor(yield func(*door) bool) {
 	}
 }
 
+func (q *questions) eachQueue(yield func(*queue) bool) {
+	known := map[*queue]bool{}
+	for d := range q.eachDoor {
+		if !known[d.queue] && !yield(d.queue) {
+			return
+		}
+		known[d.queue] = true
+	}
+}
+
 // establish makes the connections that packets of established ones belong to.
 func (q *questions) establish() error {
 	var c *connections
@@ -265,7 +275,7 @@ func (q *questions) send(ctx context.Context, again bool) error {
 	close(work)
 	failures := make(chan error, len(cpus))
 	var mu sync.Mutex
-	markers := map[*door]map[uint64]bool{}
+	markers := map[*queue]map[uint64]bool{}
 	for _, cpu := range cpus {
 		go func() {
 			failures <- onCPU(cpu, func() error {
@@ -275,16 +285,16 @@ func (q *questions) send(ctx context.Context, again bool) error {
 						return err
 					}
 				}
-				for d := range q.eachDoor {
-					number, err := d.mark()
+				for line := range q.eachQueue {
+					number, err := line.mark()
 					if err != nil {
 						return fmt.Errorf("send a frame after the packets: %w", err)
 					}
 					mu.Lock()
-					if markers[d] == nil {
-						markers[d] = map[uint64]bool{}
+					if markers[line] == nil {
+						markers[line] = map[uint64]bool{}
 					}
-					markers[d][number] = true
+					markers[line][number] = true
 					mu.Unlock()
 				}
 				return nil
@@ -299,8 +309,8 @@ func (q *questions) send(ctx context.Context, again bool) error {
 		return err
 	}
 	until := time.Now().Add(markerTimeout)
-	for d, wanted := range markers {
-		if err := d.awaitMarkers(wanted, until); err != nil {
+	for line, wanted := range markers {
+		if err := line.awaitMarkers(wanted, until); err != nil {
 			return err
 		}
 	}
@@ -324,7 +334,7 @@ func (w *worker) send(c chunk) error {
 	t, d := w.outs[c.sweep], w.doors[c.sweep]
 	fd, link, to := d.raw, d.link, t.sweep.To
 	if link != nil {
-		fd, to = d.frames, netip.Addr{}
+		fd, to = d.out, netip.Addr{}
 	}
 	for first := int(c.First); first <= int(c.Last); first += sendBatch {
 		w.numbers = w.numbers[:0]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,21 +38,27 @@ const (
 // Closing a packet socket takes milliseconds, so that doors stay open.
 type door struct {
 	ipv6 bool
-	// raw sends over lo, where rules of the output hook come first; frames
-	// sends at a cable's end, and the marker at either.
-	raw, frames int
-	// link is the Ethernet header of frames; nil over lo.
+	// raw sends over lo, where rules of the output hook come first.
+	raw int
+	// link is the Ethernet header of what is sent at a cable; nil over lo.
 	link []byte
-	// index is that of the interface that frames is at.
-	index int
-	// markers receives at the other end of the cable, or of lo.
-	markers int
+	*queue
 
 	mu sync.Mutex
 	// ins receive answers. Those of raw sockets of IPv6 come without a header,
 	// and are of this protocol then.
-	ins []inlet
-	in  *mmsg.Batch
+	ins     []inlet
+	answers *mmsg.Batch
+}
+
+// queue is what packets of a zone wait in. A frame that is sent after them, a
+// marker, says when they were dealt with.
+type queue struct {
+	// out sends markers, in receives them at the other end of the cable, or of lo.
+	out, in int
+	// index is that of the interface that they go out at, and link their header.
+	index int
+	link  []byte
 }
 
 type inlet struct {
@@ -68,6 +75,8 @@ type doorKey struct {
 var (
 	doorsMu sync.Mutex
 	doors   = map[doorKey]*door{}
+	// queues are by zone: each marker is received once.
+	queues = map[string]*queue{}
 )
 
 // openDoor returns the door of a zone, which is opened once in the life of a
@@ -78,12 +87,19 @@ func openDoor(in *sandbox.Inside, machine Machine, key doorKey) (*door, error) {
 	if d := doors[key]; d != nil {
 		return d, nil
 	}
-	d := &door{ipv6: key.ipv6, raw: -1, frames: -1, markers: -1, in: mmsg.New(sendBatch, answerBytes, 0)}
-	var err error
-	if key.zone == machine.Zone {
-		err = in.Do(key.zone, d.openLoopback)
-	} else {
-		err = d.openCable(in, machine, key.zone)
+	d := &door{ipv6: key.ipv6, raw: -1, answers: mmsg.New(sendBatch, answerBytes, 0)}
+	cable := Cable{Interface: "lo", Far: "lo"}
+	if key.zone != machine.Zone {
+		cable = machine.Cables[key.zone]
+	}
+	err := d.openQueue(in, machine, key.zone, cable)
+	if err == nil {
+		err = in.Do(key.zone, func() error {
+			if key.zone == machine.Zone {
+				return d.openLoopback()
+			}
+			return d.openCable(cable.Interface)
+		})
 	}
 	if err != nil {
 		d.close()
@@ -94,7 +110,7 @@ func openDoor(in *sandbox.Inside, machine Machine, key doorKey) (*door, error) {
 }
 
 func (d *door) close() {
-	for _, i := range append(d.ins, inlet{fd: d.raw}, inlet{fd: d.frames}, inlet{fd: d.markers}) {
+	for _, i := range append(d.ins, inlet{fd: d.raw}) {
 		if i.fd >= 0 {
 			_ = unix.Close(i.fd)
 		}
@@ -133,17 +149,15 @@ func (d *door) openLoopback() (err error) {
 			return err
 		}
 	}
-	if d.frames, d.index, err = openFrames("lo", 0); err != nil {
-		return err
-	}
-	d.markers, _, err = openFrames("lo", etherMarker)
-	return err
+	return nil
 }
 
-// openCable opens packet sockets at the end of a zone's cable, and one at the
-// machine's end.
-func (d *door) openCable(in *sandbox.Inside, machine Machine, zone string) error {
-	cable := machine.Cables[zone]
+// openQueue opens the ends of a zone's queue, once.
+func (d *door) openQueue(in *sandbox.Inside, machine Machine, zone string, cable Cable) error {
+	if d.queue = queues[zone]; d.queue != nil {
+		return nil
+	}
+	q := &queue{out: -1, in: -1}
 	var far net.HardwareAddr
 	err := in.Do(machine.Zone, func() error {
 		link, err := net.InterfaceByName(cable.Far)
@@ -151,32 +165,45 @@ func (d *door) openCable(in *sandbox.Inside, machine Machine, zone string) error
 			return fmt.Errorf("look for %s: %w", cable.Far, err)
 		}
 		far = link.HardwareAddr
-		d.markers, _, err = openFrames(cable.Far, etherMarker)
+		q.in, _, err = openFrames(cable.Far, etherMarker)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return in.Do(zone, func() error {
+	err = in.Do(zone, func() error {
 		link, err := net.InterfaceByName(cable.Interface)
 		if err != nil {
 			return fmt.Errorf("look for %s: %w", cable.Interface, err)
 		}
-		protocol := uint16(unix.ETH_P_IP)
-		if d.ipv6 {
-			protocol = unix.ETH_P_IPV6
-		}
-		d.link = binary.BigEndian.AppendUint16(append(append([]byte{}, far...), link.HardwareAddr...), protocol)
-		if d.frames, d.index, err = openFrames(cable.Interface, 0); err != nil {
-			return err
-		}
-		fd, _, err := openFrames(cable.Interface, protocol)
-		if err != nil {
-			return err
-		}
-		d.ins = []inlet{{fd: fd}}
-		return d.ins[0].prepare(answersOf(d.ipv6, 0))
+		q.link = make([]byte, etherHeader)
+		copy(q.link, far)
+		copy(q.link[len(far):], link.HardwareAddr)
+		q.out, q.index, err = openFrames(cable.Interface, 0)
+		return err
 	})
+	if err != nil {
+		_ = unix.Close(q.in)
+		return err
+	}
+	d.queue, queues[zone] = q, q
+	return nil
+}
+
+// openCable opens packet sockets at the end of a zone's cable.
+func (d *door) openCable(name string) (err error) {
+	protocol := uint16(unix.ETH_P_IP)
+	if d.ipv6 {
+		protocol = unix.ETH_P_IPV6
+	}
+	d.link = slices.Clone(d.queue.link)
+	binary.BigEndian.PutUint16(d.link[12:], protocol)
+	fd, _, err := openFrames(name, protocol)
+	if err != nil {
+		return err
+	}
+	d.ins = []inlet{{fd: fd}}
+	return d.ins[0].prepare(answersOf(d.ipv6, 0))
 }
 
 // openFrames opens a packet socket at an interface of the calling thread's
@@ -259,7 +286,7 @@ func (d *door) drain(add func(answer)) error {
 	defer d.mu.Unlock()
 	for _, i := range d.ins {
 		for {
-			n, err := d.in.Receive(i.fd, 0)
+			n, err := d.answers.Receive(i.fd, 0)
 			if errors.Is(err, unix.EAGAIN) {
 				break
 			}
@@ -270,9 +297,9 @@ func (d *door) drain(add func(answer)) error {
 				var a answer
 				var ok bool
 				if i.protocol != 0 {
-					a, ok = readSegment(i.protocol, d.in.Received(k), true)
+					a, ok = readSegment(i.protocol, d.answers.Received(k), true)
 				} else {
-					a, ok = readAnswer(d.in.Received(k))
+					a, ok = readAnswer(d.answers.Received(k))
 				}
 				if ok {
 					add(a)
@@ -303,23 +330,20 @@ var markersSent atomic.Uint64
 // mark sends a frame after what the calling thread has sent. Both pass the same
 // queue of its processor, so that everything before was dealt with when the
 // frame is received.
-func (d *door) mark() (number uint64, err error) {
+func (q *queue) mark() (number uint64, err error) {
 	number = markersSent.Add(1)
-	frame := make([]byte, etherHeader, etherHeader+46)
-	if d.link != nil {
-		copy(frame, d.link)
-	}
+	frame := append(make([]byte, 0, etherHeader+46), q.link...)
 	binary.BigEndian.PutUint16(frame[12:], etherMarker)
 	frame = binary.BigEndian.AppendUint64(frame, number)
 	frame = append(frame, make([]byte, 38)...)
-	return number, unix.Sendto(d.frames, frame, 0, &unix.SockaddrLinklayer{Ifindex: d.index, Protocol: binary.NativeEndian.Uint16([]byte{etherMarker >> 8, etherMarker & 0xff})})
+	return number, unix.Sendto(q.out, frame, 0, &unix.SockaddrLinklayer{Ifindex: q.index, Protocol: binary.NativeEndian.Uint16([]byte{etherMarker >> 8, etherMarker & 0xff})})
 }
 
 // awaitMarkers waits until all markers were received.
-func (d *door) awaitMarkers(wanted map[uint64]bool, until time.Time) error {
+func (q *queue) awaitMarkers(wanted map[uint64]bool, until time.Time) error {
 	frame := make([]byte, 128)
 	for len(wanted) > 0 {
-		n, _, err := unix.Recvfrom(d.markers, frame, unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(q.in, frame, unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -327,7 +351,7 @@ func (d *door) awaitMarkers(wanted map[uint64]bool, until time.Time) error {
 			if left <= 0 {
 				return fmt.Errorf("%d of the frames that follow the packets did not arrive", len(wanted))
 			}
-			fds := []unix.PollFd{{Fd: int32(d.markers), Events: unix.POLLIN}}
+			fds := []unix.PollFd{{Fd: int32(q.in), Events: unix.POLLIN}}
 			if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
 				return fmt.Errorf("wait for a frame: %w", err)
 			}
