@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +54,11 @@ func newModelRule(r *rand.Rand, chain, chains int) modelRule {
 		for range []int{1, 1, 1, 2, 5}[r.IntN(5)] {
 			first := 1 + r.IntN(65535)
 			last := min(first+[]int{0, 0, 1, 10, 1000, 30000}[r.IntN(6)], 65535)
-			one.ports = append(one.ports, modelRange{first, last})
+			// nft takes no two that overlap.
+			apart := !slices.ContainsFunc(one.ports, func(p modelRange) bool { return first <= p.last+1 && p.first <= last+1 })
+			if apart {
+				one.ports = append(one.ports, modelRange{first, last})
+			}
 		}
 		one.not = r.IntN(6) == 0
 	}
@@ -77,7 +82,7 @@ func newModelRule(r *rand.Rand, chain, chains int) modelRule {
 // String is the ruleset as nft reads it.
 func (m model) String() string {
 	var b strings.Builder
-	b.WriteString("table inet random {\n")
+	b.WriteString("table inet model {\n")
 	for i := len(m.chains) - 1; i >= 0; i-- {
 		fmt.Fprintf(&b, "\tchain c%d {\n", i)
 		if i == 0 {
