@@ -236,9 +236,7 @@ func (f File) fileError(p Part, failed *programError) *FileError {
 			e.Line, e.Message = number(m[1])+p.Line-1, m[2]
 		} else if m := nftIncluded.FindStringSubmatch(failed.said); m != nil && m[1] != "internal" {
 			e.Name, e.Line, e.Message = m[1], number(m[2]), m[3]
-		} else if strings.Contains(failed.said, "Message too long") {
-			// nft may have a larger buffer only from root outside of user
-			// namespaces (socket(7), SO_SNDBUFFORCE).
+		} else if strings.Contains(failed.said, tooLong) {
 			e.Message += " (in a sandbox it can load no more at once than net.core.wmem_default bytes, about 212,000)"
 		}
 		return e

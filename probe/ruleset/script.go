@@ -11,6 +11,8 @@ type word struct {
 	text   string
 	quoted bool
 	line   int
+	// from and to are where it is in the script.
+	from, to int
 }
 
 // scan cuts a script into words as nft's scanner does: a comment goes to the end
@@ -18,13 +20,14 @@ type word struct {
 func scan(text string, line int) []word {
 	var words []word
 	var current strings.Builder
+	i := 0
 	end := func() {
 		if current.Len() > 0 {
-			words = append(words, word{text: current.String(), line: line})
+			words = append(words, word{text: current.String(), line: line, from: i - current.Len(), to: i})
 			current.Reset()
 		}
 	}
-	for i := 0; i < len(text); i++ {
+	for ; i < len(text); i++ {
 		switch c := text[i]; c {
 		case '\\':
 			if i+1 < len(text) && text[i+1] == '\n' {
@@ -46,18 +49,18 @@ func scan(text string, line int) []word {
 				return words
 			}
 			quoted := text[i+1 : i+1+close]
-			words = append(words, word{text: quoted, quoted: true, line: line})
+			words = append(words, word{text: quoted, quoted: true, line: line, from: i, to: i + close + 2})
 			line += strings.Count(quoted, "\n")
 			i += close + 1
 		case '\n', ';':
 			end()
-			words = append(words, word{text: ";", line: line})
+			words = append(words, word{text: ";", line: line, from: i, to: i + 1})
 			if c == '\n' {
 				line++
 			}
 		case '{', '}':
 			end()
-			words = append(words, word{text: string(c), line: line})
+			words = append(words, word{text: string(c), line: line, from: i, to: i + 1})
 		case ' ', '\t', '\r':
 			end()
 		default:
@@ -76,6 +79,21 @@ type nftScript struct {
 	// family, table and chain are where the statement under way is.
 	family, table, chain string
 	places               *places
+	// blocks are those that the statement is in, the outermost first, and
+	// stretches the statements that are rules or definitions.
+	blocks    []*scriptBlock
+	stretches []stretch
+}
+
+// scriptBlock is a table or a chain: where its head is, up to the brace, and where the
+// closing brace.
+type scriptBlock struct{ from, to, close int }
+
+// stretch is a statement, and what it stands in.
+type stretch struct {
+	from, to int
+	rule     bool
+	blocks   []*scriptBlock
 }
 
 func (s *nftScript) next() (word, bool) {
@@ -169,7 +187,11 @@ func (s *nftScript) block(depth int) {
 			} else {
 				s.chain = name
 			}
+			inner := &scriptBlock{from: keyword.from, to: w.to}
+			s.blocks = append(s.blocks, inner)
 			s.statements(depth)
+			inner.close = s.words[s.at-1].from
+			s.blocks = s.blocks[:len(s.blocks)-1]
 			s.family, s.table, s.chain = outer.family, outer.table, outer.chain
 			return
 		case keyword.text == "table" && name == "" && slices.Contains(families, w.text):
@@ -190,15 +212,26 @@ func (s *nftScript) plain(words []word, depth int) {
 	}
 	first := words[0].text
 	switch {
+	case first == "define" || first == "redefine" || first == "undefine":
+		s.stretch(words[0], false)
 	case first == "include" && len(words) > 1:
+		if s.chain != "" {
+			s.stretch(words[0], true)
+		}
 		s.include(words[1].text, depth)
 	case s.chain != "":
 		if !slices.Contains(notRules, first) {
+			s.stretch(words[0], true)
 			s.places.note(chainKey{s.family, s.table, s.chain}, Line{s.name, words[0].line}, false)
 		}
 	case s.table == "" && len(words) > 1:
 		s.command(words)
 	}
+}
+
+// stretch notes the statement that was read last.
+func (s *nftScript) stretch(first word, rule bool) {
+	s.stretches = append(s.stretches, stretch{first.from, s.words[s.at-1].to, rule, slices.Clone(s.blocks)})
 }
 
 // command reads what begins with a command: rules that are added or inserted,
@@ -221,6 +254,9 @@ func (s *nftScript) command(words []word) {
 		return ""
 	}
 	key := chainKey{family, name(0), name(1)}
+	if kind == "rule" {
+		s.stretch(words[0], true)
+	}
 	switch {
 	case kind == "rule" && (does == "replace" || does == "delete" || does == "destroy"),
 		kind == "rule" && slices.Contains([]string{"position", "handle", "index"}, name(2)):
