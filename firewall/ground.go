@@ -51,7 +51,7 @@ func (r *Rules) interfaces() []string {
 // and sets held begins as the ruleset says.
 func (g *Ground) Load(ctx context.Context, r *ruleset.Ruleset) error {
 	if g.copied != nil {
-		if err := ruleset.FlushIn(ctx, g.Sandbox, stage.Machine); err != nil {
+		if err := ruleset.FlushIn(ctx, g.Sandbox, stage.Machine, sweep.Table); err != nil {
 			return err
 		}
 	}

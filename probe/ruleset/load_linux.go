@@ -96,15 +96,28 @@ func (p *plan) carryOut(conn *nfnl.Conn) error {
 }
 
 // flush removes every table of nf_tables in the calling thread's network
-// namespace.
-func flush() error {
+// namespace, but for those of a name.
+func flush(keep string) error {
 	const attempt = "remove netfilter rules"
 	conn, err := nfnl.Dial()
 	if err != nil {
 		return denied(attempt, err)
 	}
 	defer conn.Close()
-	refusals, err := conn.Transact([]nfnl.Message{{Type: nfnl.DelTable}})
+	var deletions []nfnl.Message
+	err = conn.List(context.Background(), nfnl.Message{Type: nfnl.GetTable}, func(family uint8, attributes []byte) error {
+		a, err := nfnl.Parse(attributes)
+		if err != nil || a.Text(tableName) == keep {
+			return err
+		}
+		b, err := nfnl.Attributes{}.With(tableName, zeroEnded(a.Text(tableName))).Encode()
+		deletions = append(deletions, nfnl.Message{Type: nfnl.DelTable, Family: family, Attributes: b})
+		return err
+	})
+	if err != nil {
+		return denied(attempt, err)
+	}
+	refusals, err := conn.Transact(deletions)
 	if err == nil && len(refusals) > 0 {
 		err = refusals[0].Err
 	}

@@ -48,8 +48,8 @@ var (
 		o.Copy, err = Load(ctx, r)
 		return o, o.keep(err)
 	})
-	flushInside = sandbox.Register("ruleset/flush", func(context.Context, *sandbox.Inside, struct{}) (struct{}, error) {
-		return struct{}{}, flush()
+	flushInside = sandbox.Register("ruleset/flush", func(_ context.Context, _ *sandbox.Inside, keep string) (struct{}, error) {
+		return struct{}{}, flush(keep)
 	})
 	loadFileInside = sandbox.Register("ruleset/load-file", func(ctx context.Context, _ *sandbox.Inside, f File) (o outcome, err error) {
 		return o, o.keep(LoadFile(ctx, f))
@@ -74,8 +74,9 @@ func LoadFileInto(ctx context.Context, s *sandbox.Sandbox, zone string, f File) 
 	return errors.Join(err, o.err())
 }
 
-// FlushIn removes every table of nf_tables from a zone of a sandbox.
-func FlushIn(ctx context.Context, s *sandbox.Sandbox, zone string) error {
-	_, err := flushInside.Call(ctx, s, zone, struct{}{})
+// FlushIn removes every table of nf_tables from a zone of a sandbox, but for
+// those of a name, which may be "".
+func FlushIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string) error {
+	_, err := flushInside.Call(ctx, s, zone, keep)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,6 +84,9 @@ type questions struct {
 	machine Machine
 	sweeps  []Sweep
 
+	recorder *recorder
+	// base is the number of the first sweep in the recording.
+	base    int
 	doors   []*door
 	outs    []*template
 	mu      sync.Mutex
@@ -90,14 +94,22 @@ type questions struct {
 }
 
 // prepare opens what is needed.
-func (q *questions) prepare() error {
+func (q *questions) prepare() (err error) {
+	if q.recorder, q.base, err = record(q.sweeps); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, q.recorder.release())
+		}
+	}()
 	for i, s := range q.sweeps {
 		d, err := openDoor(q.in, q.machine, doorKey{s.Zone, s.To.Is6()})
 		if err != nil {
 			return err
 		}
 		q.doors = append(q.doors, d)
-		q.outs = append(q.outs, newTemplate(s, i))
+		q.outs = append(q.outs, newTemplate(s, q.base+i))
 		q.tallies = append(q.tallies, newTally(s))
 	}
 	return q.establish()
@@ -107,17 +119,13 @@ func (q *questions) ask(ctx context.Context) (err error) {
 	if err := q.prepare(); err != nil {
 		return err
 	}
-	recorder, err := startRecording(q.sweeps)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, recorder.close(), q.forget()) }()
+	defer func() { err = errors.Join(err, q.recorder.release(), q.forget()) }()
 	for round := range rounds {
 		before := q.losses()
 		if err := q.send(ctx, round > 0); err != nil {
 			return err
 		}
-		if err := recorder.seen(ctx, q.accepted); err != nil {
+		if err := q.recorder.seen(ctx, q.accepted); err != nil {
 			return err
 		}
 		if q.losses() == before {
@@ -163,17 +171,17 @@ func (q *questions) eachQueue(yield func(*queue) bool) {
 
 // establish makes the connections that packets of established ones belong to.
 func (q *questions) establish() error {
-	var c *connections
+	if !slices.ContainsFunc(q.sweeps, func(s Sweep) bool { return s.State == Established }) {
+		return nil
+	}
+	c, err := openConnections()
+	if err != nil {
+		return err
+	}
+	defer c.close()
 	for _, t := range q.outs {
 		if t.sweep.State != Established {
 			continue
-		}
-		if c == nil {
-			var err error
-			if c, err = openConnections(); err != nil {
-				return err
-			}
-			defer c.close()
 		}
 		for _, r := range t.sweep.numbers() {
 			for n := int(r.First); n <= int(r.Last); n++ {
@@ -184,7 +192,7 @@ func (q *questions) establish() error {
 			}
 		}
 	}
-	return nil
+	return c.flush()
 }
 
 func (q *questions) forget() error {
@@ -210,8 +218,9 @@ func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	return netip.AddrPortFrom(s.Source, s.SourcePort), netip.AddrPortFrom(s.To, number)
 }
 
-func (q *questions) accepted(sweep int, number uint16, at netip.AddrPort) {
-	if sweep >= len(q.tallies) {
+func (q *questions) accepted(tagged int, number uint16, at netip.AddrPort) {
+	sweep := tagged - q.base
+	if sweep < 0 || sweep >= len(q.tallies) {
 		return
 	}
 	_, to := q.outs[sweep].ends(number)
@@ -222,12 +231,13 @@ func (q *questions) accepted(sweep int, number uint16, at netip.AddrPort) {
 }
 
 func (q *questions) answered(a answer) {
-	if a.sweep >= len(q.tallies) {
+	sweep := a.sweep - q.base
+	if sweep < 0 || sweep >= len(q.tallies) {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.tallies[a.sweep].set(a.number, Run{Verdict: a.verdict})
+	q.tallies[sweep].set(a.number, Run{Verdict: a.verdict})
 }
 
 func (q *questions) refused(sweep int, number uint16) {

@@ -40,14 +40,21 @@ const (
 
 // connections makes connection tracking know connections, in the calling
 // thread's network namespace.
-type connections struct{ conn *netlink.Conn }
+type connections struct {
+	conn *netlink.Conn
+	// waiting are messages that were not sent yet.
+	waiting []netlink.Message
+}
+
+// sentAtOnce is how many connections one system call makes.
+const sentAtOnce = 64
 
 func openConnections() (*connections, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	return &connections{conn}, nil
+	return &connections{conn: conn}, nil
 }
 
 // establish adds the connection that a packet of a sweep belongs to, in which
@@ -78,21 +85,40 @@ func (c *connections) establish(s Sweep, from, to netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if err := c.send(ctNew, netlink.Create|netlink.Excl, s.To.Is6(), b); err != nil {
-		return fmt.Errorf("make an established connection from %s to %s: %w", from, to, err)
+	c.waiting = append(c.waiting, message(ctNew, netlink.Create|netlink.Excl, s.To.Is6(), b))
+	if len(c.waiting) == sentAtOnce {
+		return c.flush()
+	}
+	return nil
+}
+
+// flush makes the connections that wait. The kernel answers with each mistake,
+// and with an acknowledgement of the last.
+func (c *connections) flush() error {
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	c.waiting[len(c.waiting)-1].Header.Flags |= netlink.Acknowledge
+	_, err := c.conn.SendMessages(c.waiting)
+	c.waiting = nil
+	if err == nil {
+		_, err = c.conn.Receive()
+	}
+	if err != nil {
+		return fmt.Errorf("make established connections: %w", err)
 	}
 	return nil
 }
 
 // forget removes every connection.
 func (c *connections) forget() error {
-	if err := c.send(ctDelete, 0, false, nil); err != nil {
+	if _, err := c.conn.Execute(message(ctDelete, netlink.Acknowledge, false, nil)); err != nil {
 		return fmt.Errorf("forget the connections: %w", err)
 	}
 	return nil
 }
 
-func (c *connections) send(kind uint16, flags netlink.HeaderFlags, ipv6 bool, attributes []byte) error {
+func message(kind uint16, flags netlink.HeaderFlags, ipv6 bool, attributes []byte) netlink.Message {
 	family := byte(unix.AF_UNSPEC)
 	if attributes != nil {
 		family = unix.AF_INET
@@ -100,11 +126,10 @@ func (c *connections) send(kind uint16, flags netlink.HeaderFlags, ipv6 bool, at
 			family = unix.AF_INET6
 		}
 	}
-	_, err := c.conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(ctnetlink<<8 | kind), Flags: netlink.Request | netlink.Acknowledge | flags},
+	return netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(ctnetlink<<8 | kind), Flags: netlink.Request | flags},
 		Data:   append([]byte{family, 0, 0, 0}, attributes...),
-	})
-	return err
+	}
 }
 
 func (c *connections) close() { _ = c.conn.Close() }

@@ -14,8 +14,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// Table is the name of the table that records, in family inet; it is there
-// during a call of Ask alone.
+// Table is the name of the table that records, in family inet. Once it is there
+// it may stay as long as the sandbox.
 const Table = "loopcheck_sweep"
 
 // lastPriority is after everything but what confirms connections (NF_IP_PRI_
@@ -34,10 +34,61 @@ const (
 type recorder struct {
 	conn   *nfnl.Conn
 	sweeps []Sweep
+	// next is the first number of a sweep that was not given out yet, and room
+	// how many more packets there is room for, of one that is kept.
+	next, room int
+	kept       bool
 }
 
-// record is a set of one family.
-type record struct {
+// keptRoom is how many packets one that is kept has room for, at least: what
+// was recorded before is listed again each time.
+const keptRoom = 8 << 10
+
+// kept records small sweeps, call after call: to remove chains the kernel waits
+// for all processors, for ten milliseconds and more.
+var kept *recorder
+
+// record returns a recorder for sweeps and the number of the first of them.
+func record(sweeps []Sweep) (r *recorder, base int, err error) {
+	packets, large := 0, false
+	for _, s := range sweeps {
+		n := s.packets()
+		packets += n
+		large = large || n > bucketNumbers
+	}
+	if kept != nil && (large || kept.room < packets || kept.next+len(sweeps) > maxSweeps) {
+		err := kept.close()
+		if kept = nil; err != nil {
+			return nil, 0, err
+		}
+	}
+	if large {
+		r, err = startRecording(sweeps, 0)
+		return r, 0, err
+	}
+	if kept == nil {
+		room := max(keptRoom, packets)
+		if r, err = startRecording(nil, room); err != nil {
+			return nil, 0, err
+		}
+		r.kept, r.room, kept = true, room, r
+	}
+	base = kept.next
+	kept.next += len(sweeps)
+	kept.room -= packets
+	return kept, base, nil
+}
+
+// release ends a recorder, unless it is kept.
+func (r *recorder) release() error {
+	if r.kept {
+		return nil
+	}
+	return r.close()
+}
+
+// seenSet is a set of one family.
+type seenSet struct {
 	name    string
 	family  byte
 	key     int
@@ -45,20 +96,21 @@ type record struct {
 	addrLen uint32
 }
 
-var records = []record{
+var records = []seenSet{
 	{"seen4", unix.NFPROTO_IPV4, 12, 16, 4},
 	{"seen6", unix.NFPROTO_IPV6, 24, 24, 16},
 }
 
 // startRecording puts the chains at the end of the machine's hooks, in the
-// calling thread's network namespace.
-func startRecording(sweeps []Sweep) (*recorder, error) {
+// calling thread's network namespace. Beside those of the sweeps that are large
+// there is room for so many packets.
+func startRecording(sweeps []Sweep, room int) (*recorder, error) {
 	conn, err := nfnl.Dial()
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{conn, sweeps}
-	messages, err := recordingMessages(sweeps)
+	r := &recorder{conn: conn, sweeps: sweeps}
+	messages, err := recordingMessages(sweeps, room)
 	if err == nil {
 		err = r.transact(messages)
 	}
@@ -109,11 +161,11 @@ type recording struct {
 // lists a set in pages, and walks it from its start for each.
 const bucketNumbers = 1 << 12
 
-func recordingMessages(sweeps []Sweep) ([]nfnl.Message, error) {
+func recordingMessages(sweeps []Sweep, room int) ([]nfnl.Message, error) {
 	r := &recording{}
 	r.add(nfnl.NewTable, netlink.Excl, text(unix.NFTA_TABLE_NAME, Table))
 	for _, set := range records {
-		small := 0
+		small := room
 		var buckets nfnl.Attributes
 		for i, s := range sweeps {
 			if s.To.Is6() != (set.family == unix.NFPROTO_IPV6) {
@@ -177,7 +229,7 @@ func (r *recording) set(name string, key, elements int) {
 
 // buckets makes the sets of a large sweep, each with the chain that adds to it,
 // and says by which second and third byte of a tag packets come there.
-func (r *recording) buckets(set record, sweep int, protocol Protocol) (elements nfnl.Attributes) {
+func (r *recording) buckets(set seenSet, sweep int, protocol Protocol) (elements nfnl.Attributes) {
 	for bucket := range (1 << 16) / bucketNumbers {
 		name := bucketName(set, sweep, bucket)
 		r.set(name, set.key, bucketNumbers)
@@ -191,7 +243,7 @@ func (r *recording) buckets(set record, sweep int, protocol Protocol) (elements 
 	return elements
 }
 
-func bucketName(set record, sweep, bucket int) string {
+func bucketName(set seenSet, sweep, bucket int) string {
 	return fmt.Sprintf("%s-%d-%d", set.name, sweep, bucket)
 }
 
@@ -269,7 +321,7 @@ func (p Protocol) tagAt() uint32 {
 }
 
 // tagged matches the packets of sweeps. What leaves over lo comes in again.
-func (set record) tagged(hook uint32, protocol Protocol) []expr.Any {
+func (set seenSet) tagged(hook uint32, protocol Protocol) []expr.Any {
 	var rule []expr.Any
 	if hook == hookPostrouting {
 		lo := binary.NativeEndian.AppendUint32(nil, loopbackIndex)
@@ -282,7 +334,7 @@ func (set record) tagged(hook uint32, protocol Protocol) []expr.Any {
 }
 
 // recorded adds tag, port and destination to a set, and drops the packet.
-func (set record) recorded(protocol Protocol, name string) []expr.Any {
+func (set seenSet) recorded(protocol Protocol, name string) []expr.Any {
 	rule := []expr.Any{&expr.Payload{DestRegister: firstRegister, Base: expr.PayloadBaseTransportHeader, Offset: protocol.tagAt(), Len: tagBytes}}
 	if protocol == ICMP {
 		rule = append(rule, &expr.Immediate{Register: firstRegister + 1, Data: make([]byte, 4)})
@@ -318,7 +370,7 @@ func (r *recorder) seen(ctx context.Context, add func(sweep int, number uint16, 
 	return nil
 }
 
-func (r *recorder) list(ctx context.Context, set record, name string, add func(sweep int, number uint16, at netip.AddrPort)) error {
+func (r *recorder) list(ctx context.Context, set seenSet, name string, add func(sweep int, number uint16, at netip.AddrPort)) error {
 	a, err := append(text(unix.NFTA_SET_ELEM_LIST_TABLE, Table), text(unix.NFTA_SET_ELEM_LIST_SET, name)...).Encode()
 	if err != nil {
 		return err

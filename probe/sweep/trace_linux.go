@@ -63,11 +63,7 @@ func (t *tracing) trace(ctx context.Context) (err error) {
 	if err := t.prepare(); err != nil {
 		return err
 	}
-	recorder, err := startRecording(t.sweeps)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, recorder.close(), t.forget()) }()
+	defer func() { err = errors.Join(err, t.recorder.release(), t.forget()) }()
 	cpus, err := allowedCPUs()
 	if err != nil {
 		return err
@@ -134,7 +130,7 @@ func (t *tracing) follow(w *worker, c chunk) (fits bool, err error) {
 func (t *tracing) take(c chunk, got *nftrace.Trace) {
 	found := map[uint16]nftrace.Packet{}
 	for _, p := range got.Packets {
-		if sweep, number, ok := tagOf(p.Head); ok && sweep == c.sweep {
+		if sweep, number, ok := tagOf(p.Head); ok && sweep-t.base == c.sweep {
 			if _, known := found[number]; !known {
 				found[number] = p
 			}
