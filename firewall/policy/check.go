@@ -170,11 +170,23 @@ func (c *checked) result(s *Session) *Result {
 	return r
 }
 
-// check asks about a ruleset, which may be a mutant of the policy's own.
+// check asks all questions about a ruleset, which may be a mutant of the
+// policy's own.
 func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked) (*checked, error) {
+	if err := s.askLone(ctx, rules, c); err != nil {
+		return nil, err
+	}
+	if err := s.askBursts(ctx, rules, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// askLone asks about packets that come alone.
+func (s *Session) askLone(ctx context.Context, rules *ruleset.Ruleset, c *checked) error {
 	lone, _ := rules.Lone()
 	if err := s.Load(ctx, lone); err != nil {
-		return nil, err
+		return err
 	}
 	var sweeps []sweep.Sweep
 	var of []int
@@ -185,24 +197,29 @@ func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked)
 	}
 	runs, err := s.Ask(ctx, sweeps)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i, its := range runs {
 		for _, run := range its {
 			c.hold(of[i], run)
 		}
 	}
+	return nil
+}
+
+// askBursts asks about the nth packets. Each burst meets rules that have counted
+// nothing.
+func (s *Session) askBursts(ctx context.Context, rules *ruleset.Ruleset, c *checked) error {
 	for i, q := range c.questions {
 		if q.nth == 0 {
 			continue
 		}
-		// Each burst meets rules that have counted nothing.
 		if err := s.Load(ctx, rules); err != nil {
-			return nil, err
+			return err
 		}
 		runs, err := s.Ask(ctx, []sweep.Sweep{q.sweep})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, run := range runs[0] {
 			if run.First <= q.nth && q.nth <= run.Last {
@@ -211,7 +228,12 @@ func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked)
 			}
 		}
 	}
-	return c, nil
+	return nil
+}
+
+// broken says that some expectation does not hold.
+func (c *checked) broken() bool {
+	return slices.ContainsFunc(c.outcomes, func(o Outcome) bool { return len(o.Breaches) > 0 })
 }
 
 // hold compares a run with what is wanted.

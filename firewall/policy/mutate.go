@@ -95,7 +95,9 @@ type mutating struct {
 	// bursts are packets of which rules count how many come, one of each way
 	// through the rules, and counts what becomes of the nth.
 	bursts []sweep.Sweep
-	counts [][]sweep.Run
+	// burstOf are the sweeps of the space that bursts are of.
+	burstOf []int
+	counts  [][]sweep.Run
 }
 
 func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
@@ -173,13 +175,13 @@ func (m *mutating) learnBursts(ctx context.Context) error {
 	known := map[string]bool{}
 	for _, way := range m.ways {
 		one := m.space[way.Sweep]
-		key := fmt.Sprint(one.Zone, one.To.Is6(), way.Steps)
+		key := fmt.Sprint(way.Steps)
 		if one.State != sweep.New || known[key] {
 			continue
 		}
 		known[key] = true
 		one.Ports, one.Burst = []portset.Range{{First: way.Number, Last: way.Number}}, burstPackets
-		m.bursts = append(m.bursts, one)
+		m.bursts, m.burstOf = append(m.bursts, one), append(m.burstOf, way.Sweep)
 	}
 	for _, one := range m.bursts {
 		runs, err := m.burst(ctx, m.Rules.Ruleset, one)
@@ -214,7 +216,7 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		one.Rule.Text = strings.TrimSuffix(mutant.Change, " becomes accept")
 		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
 	}
-	c, err := m.check(ctx, mutant.Ruleset, m.fewer())
+	c, err := m.firstBreach(ctx, mutant.Ruleset)
 	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
 		one.Fate, one.Why = Refused, refused.Error()
 		return one, nil
@@ -230,6 +232,16 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		}
 	}
 	return one, m.compare(ctx, mutant, &one)
+}
+
+// firstBreach asks a mutant about the expectations, those that take several
+// packets last, and only where no other is broken.
+func (m *mutating) firstBreach(ctx context.Context, rules *ruleset.Ruleset) (*checked, error) {
+	c := m.fewer()
+	if err := m.askLone(ctx, rules, c); err != nil || c.broken() {
+		return c, err
+	}
+	return c, m.askBursts(ctx, rules, c)
 }
 
 // compare asks a mutant that survived about everything that it may answer
@@ -260,8 +272,12 @@ func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Muta
 			}
 		}
 	}
-	for k, s := range m.bursts {
-		if !m.chains[m.placeOf(s)][chain] && mutant.Handle != 0 {
+	bursts := m.bursts
+	if !m.Rules.MayCount(mutant) {
+		bursts = nil
+	}
+	for k, s := range bursts {
+		if !m.chains[m.burstOf[k]][chain] && mutant.Handle != 0 {
 			continue
 		}
 		runs, err := m.burst(ctx, mutant.Ruleset, s)
@@ -286,13 +302,6 @@ func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Muta
 // known says that some packet of the space comes to a chain.
 func (m *mutating) known(chain string) bool {
 	return slices.ContainsFunc(m.chains, func(chains map[string]bool) bool { return chains[chain] })
-}
-
-// placeOf is that of the sweep that a burst is of.
-func (m *mutating) placeOf(burst sweep.Sweep) int {
-	return slices.IndexFunc(m.space, func(s sweep.Sweep) bool {
-		return s.Zone == burst.Zone && s.Source == burst.Source && s.To == burst.To && s.Protocol == burst.Protocol && s.State == burst.State && s.SourcePort == burst.SourcePort
-	})
 }
 
 // survived notes a packet that tells the mutant from the rules.

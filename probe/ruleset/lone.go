@@ -295,3 +295,21 @@ func (r *Ruleset) Counts() bool {
 	_, counts := r.Lone()
 	return counts
 }
+
+// MayCount says that a mutant of the ruleset may let other packets come to a rule
+// that counts them, or count otherwise.
+func (r *Ruleset) MayCount(m Mutant) bool {
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			place := slices.IndexFunc(c.Rules, func(rule Rule) bool { return rule.Handle == m.Handle })
+			same := t.Family == m.Family && t.Name == m.Table && c.Name == m.Chain && place >= 0
+			for i, rule := range c.Rules {
+				// A swapped rule stood one place before.
+				if _, counts := rule.lone(t); counts && (!same || i >= place-1) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
