@@ -110,7 +110,7 @@ func (p *parser) set(e *Expectation, key, text string) (err error) {
 	case "state":
 		e.State = sweep.State(text)
 		if !slices.Contains(states, e.State) {
-			return fmt.Errorf("%q: write new, established or invalid", text)
+			return fmt.Errorf("%q: write new, established, related or invalid", text)
 		}
 	case "family":
 		families, err := parseFamilies(text)
@@ -231,8 +231,12 @@ func (p *parser) complete(e *Expectation, node userfile.Node) error {
 		}
 	}
 	switch {
-	case e.Protocol == sweep.ICMP && e.State != sweep.New:
-		return node.Fault("state: of icmp only new is asked")
+	case e.Protocol == sweep.ICMP && (e.State == sweep.Established || e.State == sweep.Invalid):
+		return node.Fault("state: of icmp only new and related are asked")
+	case e.Protocol != sweep.ICMP && e.State == sweep.Related:
+		return node.Fault("state: related is an error about a connection: write `protocol: icmp`")
+	case e.State == sweep.Related && (len(e.Families) != 1 || !slices.Equal(e.Ports, sweep.RelatedTypes(e.Families[0] == sock.IPv6))):
+		return node.Fault("state: related is asked about one family and `types: destination-unreachable` alone")
 	case e.Protocol == sweep.UDP && e.State == sweep.Invalid && e.From == firewall.Loopback:
 		return node.Fault("state: no datagram over loopback is invalid: its checksum is not looked at")
 	case established > maxEstablished:

@@ -363,7 +363,7 @@ func number(text string, most int) (uint16, error) {
 }
 
 // states are those that can be asked about.
-var states = []sweep.State{sweep.New, sweep.Established, sweep.Invalid}
+var states = []sweep.State{sweep.New, sweep.Established, sweep.Related, sweep.Invalid}
 
 func parseFamilies(text string) ([]sock.Family, error) {
 	switch text {

@@ -66,7 +66,11 @@ func (s *Session) kinds(from string, source, destination netip.Addr, ports []por
 		for _, state := range states {
 			e := Expectation{From: from, Protocol: protocol, State: state, Ports: ports}
 			switch {
-			case protocol == sweep.ICMP && state != sweep.New, protocol == sweep.UDP && state == sweep.Invalid && from == firewall.Loopback:
+			case protocol == sweep.ICMP && state == sweep.Related:
+				e.Ports = sweep.RelatedTypes(destination.Is6())
+				list = append(list, e.sweep(source, destination))
+				continue
+			case protocol == sweep.ICMP && state != sweep.New, protocol != sweep.ICMP && state == sweep.Related, protocol == sweep.UDP && state == sweep.Invalid && from == firewall.Loopback:
 				continue
 			case protocol == sweep.ICMP:
 				e.Ports = []portset.Range{{First: 0, Last: 255}}

@@ -55,6 +55,9 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 	return results, nil
 }
 
+// connects says that packets of a sweep belong to a connection.
+func (s Sweep) connects() bool { return s.State == Established || s.State == Related }
+
 // groups are the sweeps of each recording, by their places: as many as it can
 // tell apart, and those that make connections apart from those that must not
 // belong to any.
@@ -63,7 +66,7 @@ func groups(sweeps []Sweep) [][]int {
 	for _, established := range []bool{false, true} {
 		var group []int
 		for i, s := range sweeps {
-			if (s.State == Established) != established {
+			if s.connects() != established {
 				continue
 			}
 			if len(group) == maxSweeps {
@@ -171,7 +174,7 @@ func (q *questions) eachQueue(yield func(*queue) bool) {
 
 // establish makes the connections that packets of established ones belong to.
 func (q *questions) establish() error {
-	if !slices.ContainsFunc(q.sweeps, func(s Sweep) bool { return s.State == Established }) {
+	if !slices.ContainsFunc(q.sweeps, Sweep.connects) {
 		return nil
 	}
 	c, err := openConnections()
@@ -180,13 +183,19 @@ func (q *questions) establish() error {
 	}
 	defer c.close()
 	for _, t := range q.outs {
+		if t.sweep.State == Related {
+			from, to := t.sweep.about()
+			if err := c.establish(UDP, from, to); err != nil {
+				return err
+			}
+		}
 		if t.sweep.State != Established {
 			continue
 		}
 		for _, r := range t.sweep.numbers() {
 			for n := int(r.First); n <= int(r.Last); n++ {
 				from, to := t.ends(uint16(n))
-				if err := c.establish(t.sweep, from, to); err != nil {
+				if err := c.establish(t.sweep.Protocol, from, to); err != nil {
 					return err
 				}
 			}
@@ -197,7 +206,7 @@ func (q *questions) establish() error {
 
 func (q *questions) forget() error {
 	for _, s := range q.sweeps {
-		if s.State == Established {
+		if s.connects() {
 			c, err := openConnections()
 			if err != nil {
 				return err

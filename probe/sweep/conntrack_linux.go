@@ -59,21 +59,21 @@ func openConnections() (*connections, error) {
 
 // establish adds the connection that a packet of a sweep belongs to, in which
 // packets have gone both ways.
-func (c *connections) establish(s Sweep, from, to netip.AddrPort) error {
+func (c *connections) establish(of Protocol, from, to netip.AddrPort) error {
 	const (
 		seenReply, assured, confirmed = 1 << 1, 1 << 2, 1 << 3
 		lifetime                      = 600 // seconds
 		established                   = 3   // TCP_CONNTRACK_ESTABLISHED
 		liberal                       = 0x08
 	)
-	protocol := s.Protocol.number(s.To.Is6())
+	protocol := of.number(to.Addr().Is6())
 	a := nfnl.Attributes{
 		{Type: ctTupleOrig | netlink.Nested, Data: tuple(protocol, from, to)},
 		{Type: ctTupleReply | netlink.Nested, Data: tuple(protocol, to, from)},
 		{Type: ctStatus, Data: binary.BigEndian.AppendUint32(nil, seenReply|assured|confirmed)},
 		{Type: ctTimeout, Data: binary.BigEndian.AppendUint32(nil, lifetime)},
 	}
-	if s.Protocol == TCP {
+	if of == TCP {
 		// Its windows are not known: any sequence number is taken.
 		a = append(a, nested(ctProtoInfo, nested(protoInfoTCP,
 			netlink.Attribute{Type: tcpState, Data: []byte{established}},
@@ -85,7 +85,7 @@ func (c *connections) establish(s Sweep, from, to netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	c.waiting = append(c.waiting, message(ctNew, netlink.Create|netlink.Excl, s.To.Is6(), b))
+	c.waiting = append(c.waiting, message(ctNew, netlink.Create, to.Addr().Is6(), b))
 	if len(c.waiting) == sentAtOnce {
 		return c.flush()
 	}

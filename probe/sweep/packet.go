@@ -112,6 +112,9 @@ func (s Sweep) segment() []byte {
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 		return b
 	case ICMP:
+		if s.State == Related {
+			return s.aboutConnection()
+		}
 		return make([]byte, icmpBytes+udpPayload)
 	}
 	b := make([]byte, tcpBytes, tcpBytes+len(synOptions))
@@ -127,6 +130,30 @@ func (s Sweep) segment() []byte {
 	}
 	b[12] = byte(len(b)) / 4 << 4
 	return b
+}
+
+// relatedPort is the destination port's place in the connection that an ICMP
+// error is about: any will do.
+const relatedPort = 9
+
+// aboutConnection is an ICMP error about a datagram that went the other way (RFC
+// 792, RFC 4443 3.1), with the code for a port that is unreachable.
+func (s Sweep) aboutConnection() []byte {
+	b := make([]byte, icmpBytes)
+	b[1] = 3
+	if s.To.Is6() {
+		b[1] = 4
+	}
+	b = append(b, ipHeader(s.To, s.Source, numberUDP, udpBytes)...)
+	from, to := s.about()
+	b = binary.BigEndian.AppendUint16(b, from.Port())
+	b = binary.BigEndian.AppendUint16(b, to.Port())
+	return append(b, 0, udpBytes, 0, 0)
+}
+
+// about are the ends of the connection that an ICMP error is about.
+func (s Sweep) about() (from, to netip.AddrPort) {
+	return netip.AddrPortFrom(s.To, sourcePorts[Related]), netip.AddrPortFrom(s.Source, relatedPort)
 }
 
 func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {

@@ -21,6 +21,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -45,6 +46,9 @@ const (
 	// Established: an acknowledgement, or a datagram, of a connection that has
 	// seen packets both ways.
 	Established State = "established"
+	// Related: an ICMP error, destination unreachable for its port, about a
+	// connection that has seen packets both ways. Its only type is 3, of ICMPv6 1.
+	Related State = "related"
 	// Invalid: a SYN-ACK that answers nothing, or a datagram whose checksum is
 	// wrong, which is seen only where it comes in from outside.
 	Invalid State = "invalid"
@@ -75,7 +79,7 @@ type Sweep struct {
 }
 
 // sourcePorts are those of the ephemeral range that packets come from.
-var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322}
+var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322, Related: 54323}
 
 // Run is ports next to one another to which the same happens.
 type Run struct {
@@ -129,14 +133,24 @@ var ask = sandbox.Register("sweep/ask", func(ctx context.Context, in *sandbox.In
 	return askInside(ctx, in, o)
 })
 
+// RelatedTypes is the type of ICMP that is asked about in the state related.
+func RelatedTypes(ipv6 bool) []portset.Range {
+	if ipv6 {
+		return []portset.Range{{First: 1, Last: 1}}
+	}
+	return []portset.Range{{First: 3, Last: 3}}
+}
+
 func (s Sweep) validate(machine Machine) error {
 	switch {
 	case s.Protocol != TCP && s.Protocol != UDP && s.Protocol != ICMP:
 		return fmt.Errorf("protocol %q is not asked", s.Protocol)
 	case s.Source.Is4() != s.To.Is4():
 		return fmt.Errorf("from %s: another family", s.Source)
-	case s.State != "" && s.State != New && s.Protocol == ICMP:
-		return fmt.Errorf("of ICMP only the state new is asked")
+	case s.Protocol == ICMP && (s.State == Established || s.State == Invalid), s.Protocol != ICMP && s.State == Related:
+		return fmt.Errorf("of %s the state %s is not asked", s.Protocol, s.State)
+	case s.State == Related && !slices.Equal(s.Ports, RelatedTypes(s.To.Is6())):
+		return fmt.Errorf("of the state related no other type is asked than destination unreachable")
 	case s.Zone == machine.Zone:
 		return nil
 	}
