@@ -46,6 +46,9 @@ type Breach struct {
 	Actual verdict.Verdict `json:"actual"`
 	// Landed is where an accepted packet came to, if not where it was sent.
 	Landed netip.AddrPort `json:"landed,omitzero"`
+	// Original is where a program that the packets came to is told that they
+	// were sent, where that is not To and the port.
+	Original netip.AddrPort `json:"original,omitzero"`
 	// Rule decided about the first of them; nil where none was on the way.
 	Rule *firewall.Rule `json:"rule,omitempty"`
 }
@@ -68,6 +71,9 @@ func (b Breach) Packet() string {
 
 // Verdict is what became of them.
 func (b Breach) Verdict() string {
+	if b.Original.IsValid() {
+		return fmt.Sprintf("%s, where the original destination is said to be %s", b.Landed, b.Original)
+	}
 	return firewall.Range{Verdict: b.Actual, Landed: b.Landed}.Outcome()
 }
 
@@ -176,10 +182,54 @@ func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked)
 	if err := s.askLone(ctx, rules, c); err != nil {
 		return nil, err
 	}
+	if err := s.askArrivals(ctx, c); err != nil {
+		return nil, err
+	}
 	if err := s.askBursts(ctx, rules, c); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// askArrivals connects to each port whose packets are to arrive elsewhere, as
+// long as that comes from a zone's own address, and asks the program there where
+// the connection was sent.
+func (s *Session) askArrivals(ctx context.Context, c *checked) error {
+	stopped := false
+	for i, q := range c.questions {
+		zone := q.sweep.Zone
+		if !q.arrives.IsValid() || q.sweep.Protocol != sweep.TCP || q.sweep.State != sweep.New || q.nth > 0 ||
+			len(c.outcomes[q.outcome].Breaches) > 0 || q.sweep.Source != s.Host(zone, familyOf(q.sweep.Source)) {
+			continue
+		}
+		if !stopped {
+			if err := sweep.Stop(ctx, s.Sandbox, s.Sweep); err != nil {
+				return err
+			}
+			stopped = true
+		}
+		to := netip.AddrPortFrom(q.sweep.To, q.sweep.Ports[0].First)
+		a, err := s.Arrive(ctx, zone, to, q.arrives)
+		if err != nil {
+			return err
+		}
+		if a.Accepted && a.Original.IsValid() && a.Original != to {
+			o := &c.outcomes[q.outcome]
+			o.Breaches = append(o.Breaches, Breach{
+				From: q.from, Source: q.sweep.Source, To: q.sweep.To, Protocol: string(q.sweep.Protocol), State: string(q.sweep.State),
+				First: to.Port(), Last: to.Port(), Actual: verdict.Verdict{Action: verdict.Accept}, Landed: q.arrives, Original: a.Original,
+			})
+			c.of[q.outcome] = append(c.of[q.outcome], i)
+		}
+	}
+	return nil
+}
+
+func familyOf(a netip.Addr) sock.Family {
+	if a.Is6() {
+		return sock.IPv6
+	}
+	return sock.IPv4
 }
 
 // askLone asks about packets that come alone.

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestTry(t *testing.T) {
-	p, err := ReadFile("/tmp/rules/p.yaml")
+	p, err := ReadFile(cmpOr(os.Getenv("POLICY"), "/tmp/rules/p.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,3 +58,4 @@ func TestTry(t *testing.T) {
 		t.Log(one.Fate, one.Mutation, one.Rule, one.Change, one.KilledBy, one.Difference, one.Why, "\n", one.Suggestion)
 	}
 }
+func cmpOr(a, b string) string { if a != "" { return a }; return b }

@@ -12,3 +12,7 @@ import (
 func setInside(context.Context, *sandbox.Inside, order) (withoutIPv6 string, err error) {
 	return "", errors.ErrUnsupported
 }
+
+func arriveInside(context.Context, *sandbox.Inside, arrivalOrder) (Arrival, error) {
+	return Arrival{}, errors.ErrUnsupported
+}

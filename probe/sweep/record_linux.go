@@ -57,8 +57,7 @@ func record(sweeps []Sweep) (r *recorder, base int, err error) {
 		large = large || n > bucketNumbers
 	}
 	if kept != nil && (large || kept.room < packets || kept.next+len(sweeps) > maxSweeps) {
-		err := kept.close()
-		if kept = nil; err != nil {
+		if err := endKept(); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -77,6 +76,21 @@ func record(sweeps []Sweep) (r *recorder, base int, err error) {
 	kept.next += len(sweeps)
 	kept.room -= packets
 	return kept, base, nil
+}
+
+func endKept() error {
+	if kept == nil {
+		return nil
+	}
+	err := kept.close()
+	kept = nil
+	return err
+}
+
+func stopInside() error {
+	asking.Lock()
+	defer asking.Unlock()
+	return endKept()
 }
 
 // release ends a recorder, unless it is kept.

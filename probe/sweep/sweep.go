@@ -159,3 +159,14 @@ func (s Sweep) validate(machine Machine) error {
 	}
 	return nil
 }
+
+// Stop takes away what Ask and Trace keep in a sandbox for the next call, so that
+// real connections meet nothing but the rules.
+func Stop(ctx context.Context, s *sandbox.Sandbox, machine Machine) error {
+	_, err := stop.Call(ctx, s, machine.Zone, struct{}{})
+	return err
+}
+
+var stop = sandbox.Register("sweep/stop", func(context.Context, *sandbox.Inside, struct{}) (struct{}, error) {
+	return struct{}{}, stopInside()
+})

@@ -16,3 +16,5 @@ func askInside(context.Context, *sandbox.Inside, order) ([][]Run, error) {
 func traceInside(context.Context, *sandbox.Inside, order) ([]Way, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func stopInside() error { return errors.ErrUnsupported }
