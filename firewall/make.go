@@ -316,13 +316,18 @@ func (m *maker) index(step sweep.Step) int {
 func ranges(ports []uint16) []portset.Range {
 	var list []portset.Range
 	for _, port := range ports {
-		if n := len(list); n > 0 && int(list[n-1].Last)+1 == int(port) {
-			list[n-1].Last = port
-			continue
-		}
-		list = append(list, portset.Range{First: port, Last: port})
+		list = AppendPort(list, port)
 	}
 	return list
+}
+
+// AppendPort adds a port to ranges that end before it.
+func AppendPort(list []portset.Range, port uint16) []portset.Range {
+	if n := len(list); n > 0 && int(list[n-1].Last)+1 == int(port) {
+		list[n-1].Last = port
+		return list
+	}
+	return append(list, portset.Range{First: port, Last: port})
 }
 
 // part splits ranges where the rule that decided changes. What was not asked is

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/firewall"
@@ -88,16 +87,16 @@ type mutating struct {
 	// space is asked of mutants, and answers are what the rules say.
 	space   []sweep.Sweep
 	answers [][]sweep.Run
-	// ways are what packets of the space meet, and chains the chains on the way
-	// of each sweep.
-	ways   []sweep.Way
-	chains []map[string]bool
+	// ways are what packets of the space meet, and reached how far each comes.
+	ways    []sweep.Way
+	reached []reach
 	// bursts are packets of which rules count how many come, one of each way
 	// through the rules, and counts what becomes of the nth.
 	bursts []sweep.Sweep
-	// burstOf are the sweeps of the space that bursts are of.
+	// burstOf are the ways that bursts are of.
 	burstOf []int
 	counts  [][]sweep.Run
+	places  map[ruleset.RuleID]int
 }
 
 func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
@@ -148,16 +147,9 @@ func (m *mutating) learn(ctx context.Context) (err error) {
 	if m.ways, err = m.Trace(ctx, m.space); err != nil {
 		return err
 	}
-	m.chains = make([]map[string]bool, len(m.space))
-	for i := range m.chains {
-		m.chains[i] = map[string]bool{}
-	}
-	for _, way := range m.ways {
-		for _, step := range way.Steps {
-			for _, chain := range []string{step.Base, step.Chain} {
-				m.chains[way.Sweep][step.Family+" "+step.Table+" "+chain] = true
-			}
-		}
+	m.reached = make([]reach, len(m.ways))
+	for i, way := range m.ways {
+		m.reached[i] = m.reachOf(way)
 	}
 	return m.learnBursts(ctx)
 }
@@ -173,7 +165,7 @@ func (m *mutating) learnBursts(ctx context.Context) error {
 		return nil
 	}
 	known := map[string]bool{}
-	for _, way := range m.ways {
+	for i, way := range m.ways {
 		one := m.space[way.Sweep]
 		key := fmt.Sprint(way.Steps)
 		if one.State != sweep.New || known[key] {
@@ -181,7 +173,7 @@ func (m *mutating) learnBursts(ctx context.Context) error {
 		}
 		known[key] = true
 		one.Ports, one.Burst = []portset.Range{{First: way.Number, Last: way.Number}}, burstPackets
-		m.bursts, m.burstOf = append(m.bursts, one), append(m.burstOf, way.Sweep)
+		m.bursts, m.burstOf = append(m.bursts, one), append(m.burstOf, i)
 	}
 	for _, one := range m.bursts {
 		runs, err := m.burst(ctx, m.Rules.Ruleset, one)
@@ -216,92 +208,89 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		one.Rule.Text = strings.TrimSuffix(mutant.Change, " becomes accept")
 		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
 	}
-	c, err := m.firstBreach(ctx, mutant.Ruleset)
+	c := m.fewer()
+	err := m.askLone(ctx, mutant.Ruleset, c)
 	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
 		one.Fate, one.Why = Refused, refused.Error()
 		return one, nil
 	}
-	if err != nil {
+	if err != nil || one.killed(c) {
 		return one, err
 	}
+	// Its answers are noted while it is loaded; an expectation about several
+	// packets may still kill it.
+	if err := m.compare(ctx, mutant, &one); err != nil {
+		return one, err
+	}
+	if err := m.askBursts(ctx, mutant.Ruleset, c); err != nil || one.killed(c) {
+		return one, err
+	}
+	if one.Fate == "" {
+		err = m.compareBursts(ctx, mutant, &one)
+	}
+	return one, err
+}
+
+// killed takes the first expectation that does not hold.
+func (m *Mutant) killed(c *checked) bool {
 	for _, o := range c.outcomes {
 		if len(o.Breaches) > 0 {
-			one.Fate, one.KilledBy = Killed, &Named{o.Name, o.Line}
-			one.Difference = o.Breaches[0].Packet() + ": " + o.Breaches[0].Verdict()
-			return one, nil
+			m.Fate, m.KilledBy, m.Suggestion = Killed, &Named{o.Name, o.Line}, ""
+			m.Difference = o.Breaches[0].Packet() + ": " + o.Breaches[0].Verdict()
+			return true
 		}
 	}
-	return one, m.compare(ctx, mutant, &one)
+	return false
 }
 
-// firstBreach asks a mutant about the expectations, those that take several
-// packets last, and only where no other is broken.
-func (m *mutating) firstBreach(ctx context.Context, rules *ruleset.Ruleset) (*checked, error) {
-	c := m.fewer()
-	if err := m.askLone(ctx, rules, c); err != nil || c.broken() {
-		return c, err
-	}
-	return c, m.askBursts(ctx, rules, c)
-}
-
-// compare asks a mutant that survived about everything that it may answer
+// compare asks a mutant that is loaded about everything that it may answer
 // otherwise.
 func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Mutant) error {
-	lone, _ := mutant.Ruleset.Lone()
-	if err := m.Load(ctx, lone); err != nil {
+	sweeps, of := m.affected(mutant)
+	if len(sweeps) == 0 {
+		return nil
+	}
+	answers, err := m.Ask(ctx, sweeps)
+	if err != nil {
 		return err
 	}
-	chain := mutant.Family + " " + mutant.Table + " " + mutant.Chain
-	var sweeps []sweep.Sweep
-	var of []int
-	for i, s := range m.space {
-		// A set may be used anywhere; a chain by those that come to it alone.
-		if mutant.Handle == 0 && mutant.Mutation != ruleset.FlipPolicy || m.chains[i][chain] || !m.known(chain) {
-			sweeps, of = append(sweeps, s), append(of, i)
-		}
-	}
-	if len(sweeps) > 0 {
-		answers, err := m.Ask(ctx, sweeps)
-		if err != nil {
-			return err
-		}
-		for k, runs := range answers {
-			if was, is, differs := difference(m.answers[of[k]], runs); differs {
-				m.survived(one, sweeps[k], was, is, 0)
-				return nil
-			}
-		}
-	}
-	bursts := m.bursts
-	if !m.Rules.MayCount(mutant) {
-		bursts = nil
-	}
-	for k, s := range bursts {
-		if !m.chains[m.burstOf[k]][chain] && mutant.Handle != 0 {
-			continue
-		}
-		runs, err := m.burst(ctx, mutant.Ruleset, s)
-		if err != nil {
-			return err
-		}
-		if was, is, differs := difference(m.counts[k], runs); differs {
-			m.survived(one, s, was, is, was.First)
+	for k, runs := range answers {
+		if was, is, differs := difference(m.answers[of[k]], runs); differs {
+			m.survived(one, sweeps[k], was, is, 0)
 			return nil
 		}
-	}
-	one.Fate = Equivalent
-	if odd := m.Rules.OddPorts(); len(odd) > 0 {
-		one.Fate, one.Why = Survived, "no packet that was tried is answered otherwise, but a rule computes with ports: "+odd[0].Text
-	}
-	if chance := m.Rules.Chance(); len(chance) > 0 {
-		one.Fate, one.Why = Survived, "a rule decides by chance, so that nothing is certain: "+chance[0].Text
 	}
 	return nil
 }
 
-// known says that some packet of the space comes to a chain.
-func (m *mutating) known(chain string) bool {
-	return slices.ContainsFunc(m.chains, func(chains map[string]bool) bool { return chains[chain] })
+// compareBursts asks about many packets in a row, where the mutant may count
+// otherwise, and judges one that answers everything alike.
+func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, one *Mutant) error {
+	if m.Rules.MayCount(mutant) {
+		for k, s := range m.bursts {
+			if !m.affects(mutant, m.reached[m.burstOf[k]]) {
+				continue
+			}
+			runs, err := m.burst(ctx, mutant.Ruleset, s)
+			if err != nil {
+				return err
+			}
+			if was, is, differs := difference(m.counts[k], runs); differs {
+				m.survived(one, s, was, is, was.First)
+				return nil
+			}
+		}
+	}
+	one.Fate = Equivalent
+	switch odd, chance := m.Rules.OddPorts(), m.Rules.Chance(); {
+	case len(odd) > 0:
+		one.Fate, one.Why = Survived, "no packet that was tried is answered otherwise, but a rule computes with ports: "+odd[0].Text
+	case len(chance) > 0:
+		one.Fate, one.Why = Survived, "a rule decides by chance, so that nothing is certain: "+chance[0].Text
+	case mutant.Mutation == ruleset.ShiftLimit:
+		one.Fate, one.Why = Survived, "packets in a row are answered alike; a rate shows over a longer time only"
+	}
+	return nil
 }
 
 // survived notes a packet that tells the mutant from the rules.
@@ -318,24 +307,24 @@ func (m *mutating) survived(one *Mutant, s sweep.Sweep, was, is sweep.Run, nth u
 	one.Suggestion = m.expectationYAML(s, was, nth)
 }
 
-// difference is the first number at which two answers to a sweep differ.
+// difference is the first number at which two answers to a sweep differ, of those
+// that the second is about.
 func difference(was, is []sweep.Run) (before, after sweep.Run, differs bool) {
-	for i, k := 0, 0; i < len(was) && k < len(is); {
-		a, b := was[i], is[k]
-		if a.Verdict != b.Verdict || a.Landed != b.Landed {
+	i := 0
+	for _, b := range is {
+		for i > 0 && was[i].First > b.First {
+			i--
+		}
+		for ; i < len(was) && was[i].First <= b.Last; i++ {
+			a := was[i]
+			if a.Last < b.First || a.Verdict == b.Verdict && a.Landed == b.Landed {
+				continue
+			}
 			number := max(a.First, b.First)
 			a.First, b.First = number, number
 			return a, b, true
 		}
-		switch {
-		case a.Last < b.Last:
-			i++
-		case a.Last > b.Last:
-			k++
-		default:
-			i++
-			k++
-		}
+		i = min(i, len(was)-1)
 	}
 	return sweep.Run{}, sweep.Run{}, false
 }
