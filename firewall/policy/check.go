@@ -101,6 +101,9 @@ type Session struct {
 	*firewall.Ground
 	// owned are the machine's addresses beside those of the zones.
 	owned []netip.Addr
+	// edges are the ports that rules can tell from their neighbours, and those
+	// next to them.
+	edges []portset.Range
 }
 
 // Open sets the ground for a policy's rules, with some addresses that the machine
@@ -114,7 +117,7 @@ func Open(ctx context.Context, p *Policy, rules *firewall.Rules, own ...netip.Ad
 	if err != nil {
 		return nil, err
 	}
-	return &Session{p, rules, g, own}, nil
+	return &Session{p, rules, g, own, around(rules.Ports())}, nil
 }
 
 // forwards says that the machine is a router: something goes from one zone to

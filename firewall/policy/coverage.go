@@ -204,7 +204,7 @@ func (s *Session) telling(one sweep.Sweep) []portset.Range {
 	var list []portset.Range
 	for _, r := range one.Ports {
 		list = append(list, portset.Range{First: r.First, Last: r.First}, portset.Range{First: r.Last, Last: r.Last})
-		for _, edge := range around(s.Rules.Ports()) {
+		for _, edge := range s.edges {
 			list = append(list, portset.Range{First: max(edge.First, r.First), Last: min(edge.Last, r.Last)})
 		}
 	}

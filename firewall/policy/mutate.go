@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/firewall"
@@ -84,6 +85,8 @@ func Mutate(ctx context.Context, p *Policy, rules *firewall.Rules, progress func
 // mutating is a session with what the rules themselves answer.
 type mutating struct {
 	*Session
+	// asked are the policy's questions.
+	asked *checked
 	// space is asked of mutants, and answers are what the rules say.
 	space   []sweep.Sweep
 	answers [][]sweep.Run
@@ -109,7 +112,7 @@ func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mu
 			return nil, &BrokenError{o}
 		}
 	}
-	m := &mutating{Session: s, space: s.space()}
+	m := &mutating{Session: s, space: s.space(), asked: s.fewer()}
 	if err := m.learn(ctx); err != nil {
 		return nil, err
 	}
@@ -208,7 +211,7 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		one.Rule.Text = strings.TrimSuffix(mutant.Change, " becomes accept")
 		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
 	}
-	c := m.fewer()
+	c := m.asked.again()
 	err := m.askLone(ctx, mutant.Ruleset, c)
 	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
 		one.Fate, one.Why = Refused, refused.Error()
@@ -229,6 +232,11 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		err = m.compareBursts(ctx, mutant, &one)
 	}
 	return one, err
+}
+
+// again are the same questions, without what came of them.
+func (c *checked) again() *checked {
+	return &checked{outcomes: slices.Clone(c.outcomes), questions: c.questions, of: map[int][]int{}}
 }
 
 // killed takes the first expectation that does not hold.

@@ -22,7 +22,7 @@ const maxEdges = 48
 // mutant that moves a number by one compares with nothing that is not among
 // them.
 func (s *Session) space() []sweep.Sweep {
-	ports := around(s.Rules.Ports())
+	ports := s.edges
 	addresses := s.Rules.Addresses()
 	sources, destinations := thin(ruleset.Edges(addresses.Sources)), s.owned
 	sourcePorts := []uint16{0}

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
@@ -19,9 +20,10 @@ type RuleID struct {
 func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 	whole := *r
 	whole.Tables = slices.Clone(r.Tables)
-	for i, t := range whole.Tables {
-		chains := slices.Clone(t.Chains)
-		for j, c := range chains {
+	for i := range whole.Tables {
+		t := &whole.Tables[i]
+		t.Chains, t.Sets = slices.Clone(t.Chains), slices.Clone(t.Sets)
+		for j, c := range t.Chains {
 			if c.Bound {
 				continue
 			}
@@ -30,20 +32,19 @@ func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 				if !slices.Contains(rules, RuleID{t.Family, t.Name, rule.Handle}) {
 					continue
 				}
-				if probe, ok := rule.matching(); ok {
+				if probe, ok := t.matching(rule); ok {
 					probes = append(probes, probe)
 				}
 			}
-			chains[j].Rules = slices.Concat(probes, c.Rules)
+			t.Chains[j].Rules = slices.Concat(probes, c.Rules)
 		}
-		whole.Tables[i].Chains = chains
 	}
 	return &whole
 }
 
-// matching is the rule without what it does to a packet. One with a set or a
-// chain of its own cannot stand twice.
-func (r Rule) matching() (Rule, bool) {
+// matching is a rule without what it does to a packet. A set that is a part of
+// it is made again: it cannot be one of two rules.
+func (t *Table) matching(r Rule) (Rule, bool) {
 	b, ok := bodyOf(r)
 	if !ok {
 		return r, false
@@ -59,7 +60,29 @@ func (r Rule) matching() (Rule, bool) {
 			end = max(end, i+1)
 		}
 	}
-	return b[:end].rule(r)
+	b = slices.Clone(b[:end])
+	for i, e := range b {
+		if e.name != "lookup" {
+			continue
+		}
+		name := e.data.Text(lookupSet)
+		k := slices.IndexFunc(t.Sets, func(s Set) bool { return s.Name == name && s.Anonymous })
+		if k < 0 {
+			continue
+		}
+		again := t.Sets[k]
+		again.Name = fmt.Sprintf("%s-%d-%d", name, r.Handle, i)
+		a, err := nfnl.Parse(again.Attributes)
+		if err != nil {
+			return r, false
+		}
+		if again.Attributes, err = a.With(setName, zeroEnded(again.Name)).Encode(); err != nil {
+			return r, false
+		}
+		t.Sets = append(t.Sets, again)
+		b[i] = expression{e.name, e.data.With(lookupSet, zeroEnded(again.Name))}
+	}
+	return b.rule(r)
 }
 
 // LeadsTo says that a rule, or a map, leads to a chain.
