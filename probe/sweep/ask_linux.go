@@ -204,18 +204,27 @@ func (q *questions) establish() error {
 	return c.flush()
 }
 
+// remembered says that connection tracking remembers packets of a sweep: those
+// of its own connections, and those over lo, which leave the machine before they
+// come to where they are recorded.
+func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
+
+// forget removes what connection tracking remembers, which is full some time, and
+// keeps what address translation did to a first packet.
 func (q *questions) forget() error {
-	for _, s := range q.sweeps {
-		if s.connects() {
-			c, err := openConnections()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			return c.forget()
-		}
+	if !slices.ContainsFunc(q.sweeps, q.remembered) {
+		return nil
 	}
-	return nil
+	c, err := openConnections()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	err = c.forget()
+	if !slices.ContainsFunc(q.sweeps, Sweep.connects) && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)) {
+		return nil // a kernel that gives no hold on it
+	}
+	return err
 }
 
 // ends are where a packet comes from and goes to.
@@ -282,11 +291,40 @@ func (q *questions) send(ctx context.Context, again bool) error {
 			}
 		}
 	}
+	for len(chunks) > 0 {
+		n, remembered := 0, 0
+		for n < len(chunks) && remembered < rememberedPackets {
+			if s := q.sweeps[chunks[n].sweep]; q.remembered(s) && !s.connects() {
+				remembered += chunks[n].Len()
+			}
+			n++
+		}
+		if err := q.sendChunks(ctx, chunks[:n]); err != nil {
+			return err
+		}
+		chunks = chunks[n:]
+		if remembered > 0 && len(chunks) > 0 {
+			if err := q.forget(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rememberedPackets is how many packets connection tracking remembers at most:
+// its table usually has room for 65,536 connections and more
+// (Documentation/networking/nf_conntrack-sysctl.rst).
+const rememberedPackets = 16 << 10
+
+// sendChunks sends packets from all processors, and returns when they were dealt
+// with.
+func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
 	cpus, err := allowedCPUs()
 	if err != nil {
 		return err
 	}
-	cpus = cpus[:min(len(cpus), maxWorkers, max(1, len(chunks)))]
+	cpus = cpus[:min(len(cpus), maxWorkers, len(chunks))]
 	work := make(chan chunk, len(chunks))
 	for _, c := range chunks {
 		work <- c

@@ -7,8 +7,10 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/checksum"
 )
 
-// tagMark is the first byte of every tag. The second is the number of the sweep,
-// the last two are the port, or which packet of a burst it is.
+// tagMark is the first byte of every tag. The others are the number's lower byte,
+// the sweep, and the number's upper byte; the number is the port, or which packet
+// of a burst it is. In a message of ICMP the first two are its identifier, so
+// that no reply belongs to the request of another type.
 const tagMark = 0xc7
 
 // maxSweeps is how many one recording can tell apart.
@@ -17,15 +19,14 @@ const maxSweeps = 256
 const tagBytes = 4
 
 func putTag(b []byte, sweep int, number uint16) {
-	b[0], b[1] = tagMark, byte(sweep)
-	binary.BigEndian.PutUint16(b[2:], number)
+	b[0], b[1], b[2], b[3] = tagMark, byte(number), byte(sweep), byte(number>>8)
 }
 
 func readTag(b []byte) (sweep int, number uint16, ok bool) {
 	if len(b) < tagBytes || b[0] != tagMark {
 		return 0, 0, false
 	}
-	return int(b[1]), binary.BigEndian.Uint16(b[2:]), true
+	return int(b[2]), uint16(b[3])<<8 | uint16(b[1]), true
 }
 
 // Protocols by number (IANA, Protocol Numbers), the lengths of headers, and

@@ -200,7 +200,7 @@ func recordingMessages(sweeps []Sweep, room int) ([]nfnl.Message, error) {
 			for _, protocol := range []Protocol{TCP, UDP, ICMP} {
 				if len(buckets) > 0 {
 					r.rule(name+set.name, append(set.tagged(hook, protocol),
-						&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: protocol.tagAt() + 1, Len: 2},
+						&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: protocol.tagAt() + 2, Len: 2},
 						&expr.Lookup{SourceRegister: 1, DestRegister: 0, IsDestRegSet: true, SetName: set.name + "by"}))
 				}
 				r.rule(name+set.name, append(set.tagged(hook, protocol), set.recorded(protocol, set.name)...))
@@ -242,7 +242,7 @@ func (r *recording) set(name string, key, elements int) {
 }
 
 // buckets makes the sets of a large sweep, each with the chain that adds to it,
-// and says by which second and third byte of a tag packets come there.
+// and says by which last two bytes of a tag packets come there.
 func (r *recording) buckets(set seenSet, sweep int, protocol Protocol) (elements nfnl.Attributes) {
 	for bucket := range (1 << 16) / bucketNumbers {
 		name := bucketName(set, sweep, bucket)
