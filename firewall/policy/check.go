@@ -157,17 +157,22 @@ func (c *checked) result(s *Session) *Result {
 	if c == nil {
 		return nil
 	}
-	r := &Result{Policy: s.Policy.Path, Outcomes: c.outcomes}
+	return &Result{Policy: s.Policy.Path, Outcomes: c.outcomes, Notes: s.notes()}
+}
+
+// notes say what is not asked as it is on a machine, once rules are loaded.
+func (s *Session) notes() []string {
+	var notes []string
 	for _, refusal := range s.Untried() {
-		r.Notes = append(r.Notes, refusal.String())
+		notes = append(notes, refusal.String())
 	}
 	if s.WithoutIPv6 != "" {
-		r.Notes = append(r.Notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
+		notes = append(notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
 	}
 	for _, rule := range s.Rules.Chance() {
-		r.Notes = append(r.Notes, "decides by chance: "+rule.Text)
+		notes = append(notes, "decides by chance: "+rule.Text)
 	}
-	return r
+	return notes
 }
 
 // check asks about a ruleset, which may be a mutant of the policy's own.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,16 @@ import (
 // and what to write.
 func ReadFile(path string) (*Policy, error) {
 	content, err := userfile.Read(path, "a policy")
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, content)
+}
+
+// Read is ReadFile of what is open already; path stands in the errors, and rules
+// are looked for in its folder.
+func Read(path string, source io.Reader) (*Policy, error) {
+	content, err := userfile.ReadFrom(source, path, "a policy")
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +103,9 @@ func (p *parser) rules(node userfile.Node) error {
 		return err
 	}
 	for _, name := range names {
+		if name == "-" {
+			return node.Fault("rules: the standard input is not read: write a file, or live for this machine's rules")
+		}
 		if name != firewall.Live && !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(p.policy.Path), name)
 		}

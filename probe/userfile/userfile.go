@@ -40,7 +40,12 @@ func Read(path, what string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	return ReadFrom(f, path, what)
+}
+
+// ReadFrom is Read of what is open already; path stands in the errors.
+func ReadFrom(source io.Reader, path, what string) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(source, maxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
