@@ -9,6 +9,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/firewall/policy"
 	"github.com/loopcheck/loopcheck/harness/terminal"
+	"github.com/loopcheck/loopcheck/probe/verdict"
 )
 
 func newFirewallCheck(a *app) *cobra.Command {
@@ -115,11 +116,14 @@ func checkText(r *policy.Result) string {
 
 func breachText(b *strings.Builder, breach policy.Breach) {
 	fmt.Fprintf(b, "  %s: %s\n", terminal.Harmless(breach.Packet()), terminal.Harmless(breach.Verdict()))
-	rule := "no rule on the way"
-	if breach.Rule != nil {
-		rule = breach.Rule.String()
+	switch {
+	case breach.Rule != nil:
+		fmt.Fprintf(b, "    decided by %s\n", terminal.Harmless(breach.Rule.String()))
+	case breach.Actual.Action == verdict.Drop:
+		b.WriteString("    decided by no rule: the stack drops it, as what is sent to an address that the machine has not, or from one that nobody may have\n")
+	default:
+		b.WriteString("    decided by no rule: there is none on the way\n")
 	}
-	fmt.Fprintf(b, "    decided by %s\n", terminal.Harmless(rule))
 }
 
 // named is an expectation with the line that it stands in.

@@ -93,7 +93,7 @@ func coverageText(c *policy.Coverage) string {
 				coveredText(&b, c.Policy, r)
 			}
 		}
-		b.WriteString("\n")
+		endParagraph(&b)
 	}
 	notesText(&b, c.Notes)
 	fmt.Fprintf(&b, "%s: %s.\n", countOf(len(c.Rules), "rule"), strings.Join(counts, ", "))
@@ -125,5 +125,12 @@ func coveredText(b *strings.Builder, path string, r policy.Covered) {
 func suggestionText(b *strings.Builder, introduction, suggestion string) {
 	if suggestion != "" {
 		fmt.Fprintf(b, "%s\n\n%s\n\n", introduction, terminal.Harmless(suggestion))
+	}
+}
+
+// endParagraph leaves a blank line, where there is none.
+func endParagraph(b *strings.Builder) {
+	if !strings.HasSuffix(b.String(), "\n\n") {
+		b.WriteString("\n")
 	}
 }

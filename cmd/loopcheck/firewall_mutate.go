@@ -116,7 +116,8 @@ func mutationsText(m *policy.Mutations, verbose bool) string {
 		if m.Of(fate) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s\n", fate)
+		endParagraph(&b)
+		fmt.Fprintf(&b, "%s\n", fate)
 		for _, one := range m.Mutants {
 			if one.Fate == fate {
 				mutantText(&b, m.Policy, one)
@@ -124,9 +125,7 @@ func mutationsText(m *policy.Mutations, verbose bool) string {
 		}
 	}
 	killedText(&b, m)
-	if len(m.Notes) > 0 {
-		b.WriteString("\n")
-	}
+	endParagraph(&b)
 	notesText(&b, m.Notes)
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
@@ -170,7 +169,8 @@ func killedText(b *strings.Builder, m *policy.Mutations) {
 	if len(kinds) == 0 {
 		return
 	}
-	b.WriteString("\nkilled, by the kind of mistake\n")
+	endParagraph(b)
+	b.WriteString("killed, by the kind of mistake\n")
 	for _, kind := range kinds {
 		fmt.Fprintf(b, "  %-*s  %d of %d\n", width, kind, killed[kind], judged[kind])
 	}

@@ -47,7 +47,7 @@ func Read(path, what string) ([]byte, error) {
 func ReadFrom(source io.Reader, path, what string) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(source, maxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	if len(content) > maxBytes {
 		return nil, &Error{Path: path, Message: fmt.Sprintf("larger than %d bytes: is it %s?", maxBytes, what)}
