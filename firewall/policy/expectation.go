@@ -255,7 +255,7 @@ func (p *parser) complete(e *Expectation, node userfile.Node) error {
 	case e.Protocol == sweep.UDP && e.State == sweep.Invalid && e.From == firewall.Loopback:
 		return node.Fault("state: no datagram over loopback is invalid: its checksum is not looked at")
 	case established > maxEstablished:
-		return node.Fault("ports: at most %d established connections are made at once", maxEstablished)
+		return node.Fault("ports: at most %d established connections are made at once: write fewer", maxEstablished)
 	case e.Nth > 0 && !single:
 		return node.Fault("packet: the expectation has to be about one port")
 	case e.Nth > 0 && e.State != sweep.New:

@@ -112,7 +112,7 @@ func (p *parser) rules(node userfile.Node) error {
 		p.policy.Rules = append(p.policy.Rules, name)
 	}
 	if len(names) > 1 && slices.Contains(names, firewall.Live) {
-		return node.Fault("rules: live stands alone")
+		return node.Fault("rules: live stands alone: leave out the files, or live")
 	}
 	if len(names) == 0 {
 		return node.Fault("rules: write at least one file")

@@ -78,7 +78,7 @@ func (c *connections) establish(s Sweep, from, to netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	if err := c.send(ctNew, netlink.Create|netlink.Excl, s.To.Is6(), b); err != nil {
+	if err := c.send(ctNew, netlink.Create, s.To.Is6(), b); err != nil {
 		return fmt.Errorf("make an established connection from %s to %s: %w", from, to, err)
 	}
 	return nil
