@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,19 +37,22 @@ and where user namespaces are allowed it needs no root.`,
 // maxRulesBytes is far above any ruleset written by hand or by a program.
 const maxRulesBytes = 64 << 20
 
-// readRules reads the rules that a flag or a policy names: files, "-" for the
-// standard input, or "live" for the machine's own. Where says who names them.
-func readRules(ctx context.Context, where string, names ...string) (*firewall.Rules, error) {
+// readRules reads the rules that a flag names: a file, "-" for the standard
+// input, or "live" for the machine's own.
+func readRules(ctx context.Context, name string) (*firewall.Rules, error) {
+	return loadRules(ctx, "--rules", name)
+}
+
+// loadRules reads the rules that a flag or a policy names, which stands in the
+// errors: several files, or what a flag may name.
+func loadRules(ctx context.Context, where string, names ...string) (*firewall.Rules, error) {
 	if slices.Equal(names, []string{firewall.Live}) {
 		r, err := firewall.LiveRules(ctx)
-		if denied, ok := errors.AsType[*ruleset.PermissionError](err); ok {
-			return nil, usagef("%s: live: %w: run as root, or write the rules to a file", where, denied)
-		}
 		return r, rulesError(err)
 	}
 	var files []ruleset.File
 	for _, name := range names {
-		f, err := readRulesFile(name)
+		f, err := readRulesFile(ctx, name)
 		if err != nil {
 			return nil, usagef("%s: %w", where, err)
 		}
@@ -59,7 +63,7 @@ func readRules(ctx context.Context, where string, names ...string) (*firewall.Ru
 }
 
 // readRulesFile reads one file, or the standard input where its name is "-".
-func readRulesFile(name string) (ruleset.File, error) {
+func readRulesFile(ctx context.Context, name string) (ruleset.File, error) {
 	f := ruleset.File{Name: name, Dir: filepath.Dir(name)}
 	source := io.Reader(os.Stdin)
 	if name == "-" {
@@ -72,7 +76,7 @@ func readRulesFile(name string) (ruleset.File, error) {
 		defer func() { _ = file.Close() }()
 		source = file
 	}
-	text, err := io.ReadAll(io.LimitReader(source, maxRulesBytes+1))
+	text, err := readAll(ctx, io.LimitReader(source, maxRulesBytes+1))
 	if err != nil {
 		return f, err
 	}
@@ -81,6 +85,26 @@ func readRulesFile(name string) (ruleset.File, error) {
 	}
 	f.Text = string(text)
 	return f, nil
+}
+
+// readAll is io.ReadAll until the context ends: a terminal or a pipe may give
+// nothing for ever.
+func readAll(ctx context.Context, source io.Reader) ([]byte, error) {
+	type outcome struct {
+		content []byte
+		err     error
+	}
+	read := make(chan outcome, 1)
+	go func() {
+		content, err := io.ReadAll(source)
+		read <- outcome{content, err}
+	}()
+	select {
+	case o := <-read:
+		return o.content, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // standardInput is what a file is called that is read from there.
@@ -92,14 +116,17 @@ func readPolicy(ctx context.Context, name string) (*policy.Policy, *firewall.Rul
 	var p *policy.Policy
 	var err error
 	if name == "-" {
-		p, err = policy.Read(standardInput, os.Stdin)
+		var content []byte
+		if content, err = readAll(ctx, io.LimitReader(os.Stdin, maxRulesBytes)); err == nil {
+			p, err = policy.Read(standardInput, bytes.NewReader(content))
+		}
 	} else {
 		p, err = policy.ReadFile(name)
 	}
 	if err != nil {
 		return nil, nil, &usageError{err}
 	}
-	rules, err := readRules(ctx, p.Path+": rules", p.Rules...)
+	rules, err := loadRules(ctx, p.Path+": rules", p.Rules...)
 	return p, rules, err
 }
 
@@ -118,6 +145,9 @@ func rulesError(err error) error {
 	}
 	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
 		return usagef("%w: %s", refused, refused.How)
+	}
+	if denied, ok := errors.AsType[*ruleset.PermissionError](err); ok {
+		return usagef("the rules of this machine: %w: run as root, or write the rules to a file", denied)
 	}
 	for _, theirs := range []any{new(*ruleset.FileError), new(*ruleset.MissingProgramError), new(*ruleset.RefusedError), new(*firewall.EmptyError), new(*firewall.UnknownZoneError)} {
 		if errors.As(err, theirs) {

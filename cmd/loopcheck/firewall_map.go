@@ -52,7 +52,7 @@ func (a *app) firewallMap(o mapOptions) error {
 		return usagef("--rules is missing: write a file such as /etc/nftables.conf, live for this machine's rules, or - for the standard input")
 	}
 	ctx, stop := interruptible()
-	rules, err := readRules(ctx, "--rules", o.rules)
+	rules, err := readRules(ctx, o.rules)
 	if err != nil {
 		return stop.or(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/stage"
@@ -179,12 +178,4 @@ func (e Expectation) portsText() string {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ",")
-}
-
-// familyNames are how a policy writes families.
-func familyNames(families []sock.Family) string {
-	if len(families) == 1 {
-		return firewall.FamilyName(families[0])
-	}
-	return "both"
 }
