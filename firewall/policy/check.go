@@ -109,7 +109,9 @@ type Session struct {
 // Open sets the ground for a policy's rules, with some addresses that the machine
 // has beside those of the zones.
 func Open(ctx context.Context, p *Policy, rules *firewall.Rules, own ...netip.Addr) (*Session, error) {
-	c := stage.Config{Own: own, Forwards: p.forwards()}
+	c := stage.Config{Own: slices.Concat(own, p.owned()), Forwards: p.forwards()}
+	slices.SortFunc(c.Own, netip.Addr.Compare)
+	c.Own = slices.Compact(c.Own)
 	for _, z := range p.Zones {
 		c.Zones = append(c.Zones, z.Zone)
 	}
@@ -166,17 +168,22 @@ func (c *checked) result(s *Session) *Result {
 	if c == nil {
 		return nil
 	}
-	r := &Result{Policy: s.Policy.Path, Outcomes: c.outcomes}
+	return &Result{Policy: s.Policy.Path, Outcomes: c.outcomes, Notes: s.notes()}
+}
+
+// notes say what is not asked as it is on a machine, once rules are loaded.
+func (s *Session) notes() []string {
+	var notes []string
 	for _, refusal := range s.Untried() {
-		r.Notes = append(r.Notes, refusal.String())
+		notes = append(notes, refusal.String())
 	}
 	if s.WithoutIPv6 != "" {
-		r.Notes = append(r.Notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
+		notes = append(notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
 	}
 	for _, rule := range s.Rules.Chance() {
-		r.Notes = append(r.Notes, "decides by chance: "+rule.Text)
+		notes = append(notes, "decides by chance: "+rule.Text)
 	}
-	return r
+	return notes
 }
 
 // check asks all questions about a ruleset, which may be a mutant of the
@@ -468,7 +475,7 @@ func (e Expectation) sweep(source, to netip.Addr) sweep.Sweep {
 // sources are the addresses that packets of an expectation come from.
 func (s *Session) sources(e Expectation, family sock.Family) []netip.Addr {
 	if len(e.Sources) > 0 {
-		return ends(e.Sources, family)
+		return s.Policy.sourceEnds(e.Sources, e.From, family)
 	}
 	zone := e.From
 	if zone == firewall.Loopback {
@@ -484,7 +491,7 @@ func (s *Session) sources(e Expectation, family sock.Family) []netip.Addr {
 func (s *Session) destinations(to, from string, given []netip.Prefix, family sock.Family) []netip.Addr {
 	switch {
 	case len(given) > 0:
-		return ends(given, family)
+		return s.Policy.destinationEnds(given, from, to, family)
 	case to != Machine:
 		return valid(s.Host(to, family))
 	case from == firewall.Loopback:
@@ -498,29 +505,4 @@ func valid(a netip.Addr) []netip.Addr {
 		return nil
 	}
 	return []netip.Addr{a}
-}
-
-// ends are the first and last address of each network of a family.
-func ends(networks []netip.Prefix, family sock.Family) []netip.Addr {
-	var list []netip.Addr
-	for _, n := range networks {
-		if n.Addr().Is6() != (family == sock.IPv6) {
-			continue
-		}
-		if n.IsSingleIP() {
-			list = append(list, n.Addr())
-			continue
-		}
-		list = append(list, n.Masked().Addr(), last(n))
-	}
-	return list
-}
-
-func last(n netip.Prefix) netip.Addr {
-	b := n.Masked().Addr().AsSlice()
-	for bit := n.Bits(); bit < len(b)*8; bit++ {
-		b[bit/8] |= 0x80 >> (bit % 8)
-	}
-	addr, _ := netip.AddrFromSlice(b)
-	return addr
 }

@@ -14,12 +14,25 @@ import (
 func (p *Policy) contradictions() error {
 	for i, e := range p.Expectations {
 		for _, other := range p.Expectations[:i] {
-			if e.Verdict.excludes(other.Verdict) && e.overlaps(other) {
-				return &userfile.Error{Path: p.Path, Line: e.Line, Message: fmt.Sprintf("it says %s of packets of which line %d says %s: leave one out, or narrow it", e.Verdict.Text, other.Line, other.Verdict.Text)}
+			if (e.Verdict.excludes(other.Verdict) || e.elsewhere(other)) && e.overlaps(other) {
+				return &userfile.Error{Path: p.Path, Line: e.Line, Message: fmt.Sprintf("it says %s of packets of which line %d says %s: leave one out, or narrow it", e.outcome(), other.Line, other.outcome())}
 			}
 		}
 	}
 	return nil
+}
+
+// elsewhere says that packets which both are about cannot arrive where both say.
+func (e Expectation) elsewhere(other Expectation) bool {
+	return e.Arrives.IsValid() && other.Arrives.IsValid() && e.Arrives != other.Arrives && len(e.Verdict.Any) == 1 && len(other.Verdict.Any) == 1
+}
+
+// outcome is the verdict with where the packet arrives.
+func (e Expectation) outcome() string {
+	if e.Arrives.IsValid() {
+		return e.Verdict.Text + " at " + e.Arrives.String()
+	}
+	return e.Verdict.Text
 }
 
 // overlaps says that some packet is one that both are about.

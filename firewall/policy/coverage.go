@@ -87,11 +87,12 @@ func (s *Session) cover(ctx context.Context) (*Coverage, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Coverage{Policy: s.Policy.Path}
+	c := &Coverage{Policy: s.Policy.Path, Rules: []Covered{}}
 	lone, _ := s.Rules.Lone()
 	if err := s.Load(ctx, lone); err != nil {
 		return nil, err
 	}
+	c.Notes = s.notes()
 	space := s.space()
 	ways, err := s.Trace(ctx, space)
 	if err != nil {

@@ -53,6 +53,9 @@ func (p *parser) expectation(node userfile.Node) (Expectation, error) {
 		case "destination":
 			e.Destinations, err = p.prefixes(value, key)
 		case "ports":
+			if e.Protocol == sweep.ICMP {
+				return Expectation{}, value.Fault("ports: icmp has none: write types")
+			}
 			err = p.readPorts(&e, value)
 		case "types":
 			continue // read once the families are known
@@ -117,7 +120,9 @@ func (p *parser) set(e *Expectation, key, text string) (err error) {
 		if err != nil {
 			return err
 		}
-		e.Families = slices.DeleteFunc(families, func(f sock.Family) bool { return !slices.Contains(e.Families, f) })
+		if e.Families = slices.DeleteFunc(families, func(f sock.Family) bool { return !slices.Contains(e.Families, f) }); len(e.Families) == 0 {
+			return fmt.Errorf("%s is not what icmpv6 goes over: leave it out", text)
+		}
 	case "packet":
 		e.Nth, err = number(text, maxNth)
 	case "verdict":
@@ -125,6 +130,10 @@ func (p *parser) set(e *Expectation, key, text string) (err error) {
 	case "arrives":
 		if e.Arrives, err = netip.ParseAddrPort(text); err != nil {
 			return fmt.Errorf("%q: write an address and a port, such as 127.0.0.1:8080 or [::1]:8080", text)
+		}
+		e.Arrives = netip.AddrPortFrom(e.Arrives.Addr().Unmap(), e.Arrives.Port())
+		if e.Arrives.Port() == 0 || e.Arrives.Addr().IsUnspecified() || e.Arrives.Addr().Zone() != "" {
+			return fmt.Errorf("nothing arrives at %s: write an address and a port, such as 127.0.0.1:8080 or [::1]:8080", e.Arrives)
 		}
 	}
 	return err
@@ -149,6 +158,9 @@ func (p *parser) readPorts(e *Expectation, node userfile.Node) error {
 			}
 			all = append(all, ports.Ranges()...)
 		}
+	}
+	if len(all) == 0 {
+		return node.Fault("ports: write at least one, or leave it out for all")
 	}
 	e.Ports = portset.Of(all...).Ranges()
 	return nil
@@ -175,6 +187,9 @@ func (e *Expectation) readTypes(node userfile.Node) error {
 			}
 			e.Ports = append(e.Ports, portset.Range{First: n, Last: n})
 		}
+	}
+	if len(e.Ports) == 0 {
+		return node.Fault("types: write at least one, or leave it out for all")
 	}
 	slices.SortFunc(e.Ports, func(a, b portset.Range) int { return int(a.First) - int(b.First) })
 	e.Ports = slices.Compact(e.Ports)
@@ -237,10 +252,14 @@ func (p *parser) complete(e *Expectation, node userfile.Node) error {
 		return node.Fault("state: related is an error about a connection: write `protocol: icmp`")
 	case e.State == sweep.Related && (len(e.Families) != 1 || !slices.Equal(e.Ports, sweep.RelatedTypes(e.Families[0] == sock.IPv6))):
 		return node.Fault("state: related is asked about one family and `types: destination-unreachable` alone")
+	case e.Protocol == sweep.ICMP && e.SourcePort != 0:
+		return node.Fault("source-port: %s has no ports", e.Protocol)
+	case e.Protocol != sweep.TCP && len(e.Verdict.Any) == 1 && e.Verdict.Any[0].Kind == verdict.TCPReset:
+		return node.Fault("verdict: %s is not rejected with tcp-reset: write tcp, or another verdict", e.Protocol)
 	case e.Protocol == sweep.UDP && e.State == sweep.Invalid && e.From == firewall.Loopback:
 		return node.Fault("state: no datagram over loopback is invalid: its checksum is not looked at")
 	case established > maxEstablished:
-		return node.Fault("ports: at most %d established connections are made at once", maxEstablished)
+		return node.Fault("ports: at most %d established connections are made at once: write fewer", maxEstablished)
 	case e.Nth > 0 && !single:
 		return node.Fault("packet: the expectation has to be about one port")
 	case e.Nth > 0 && e.State != sweep.New:
@@ -251,7 +270,7 @@ func (p *parser) complete(e *Expectation, node userfile.Node) error {
 		return node.Fault("arrives: icmp has no ports")
 	}
 	if e.Arrives.IsValid() {
-		e.Families = slices.DeleteFunc(e.Families, func(f sock.Family) bool { return e.Arrives.Addr().Unmap().Is6() != (f == sock.IPv6) })
+		e.Families = slices.DeleteFunc(e.Families, func(f sock.Family) bool { return e.Arrives.Addr().Is6() != (f == sock.IPv6) })
 		if len(e.Families) == 0 {
 			return node.Fault("arrives: %s is of another family", e.Arrives)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sock"
@@ -40,7 +41,7 @@ func typeOf(text string, family sock.Family) (uint16, error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return 0, fmt.Errorf("%q is no type of %s: write a number from 0 to 255, or one of %v", text, icmpName(family), names)
+	return 0, fmt.Errorf("%q is no type of %s: write a number from 0 to 255, or one of %s", text, icmpName(family), strings.Join(names, ", "))
 }
 
 func icmpName(family sock.Family) string {

@@ -116,7 +116,7 @@ func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mu
 	if err := m.learn(ctx); err != nil {
 		return nil, err
 	}
-	result := &Mutations{Policy: s.Policy.Path}
+	result := &Mutations{Policy: s.Policy.Path, Mutants: []Mutant{}, Notes: s.notes()}
 	mutants := s.Rules.Mutants()
 	for i, mutant := range mutants {
 		if err := ctx.Err(); err != nil {

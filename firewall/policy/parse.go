@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,16 @@ import (
 // and what to write.
 func ReadFile(path string) (*Policy, error) {
 	content, err := userfile.Read(path, "a policy")
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, content)
+}
+
+// Read is ReadFile of what is open already; path stands in the errors, and rules
+// are looked for in its folder.
+func Read(path string, source io.Reader) (*Policy, error) {
+	content, err := userfile.ReadFrom(source, path, "a policy")
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +103,16 @@ func (p *parser) rules(node userfile.Node) error {
 		return err
 	}
 	for _, name := range names {
+		if name == "-" {
+			return node.Fault("rules: the standard input is not read: write a file, or live for this machine's rules")
+		}
 		if name != firewall.Live && !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(p.policy.Path), name)
 		}
 		p.policy.Rules = append(p.policy.Rules, name)
 	}
 	if len(names) > 1 && slices.Contains(names, firewall.Live) {
-		return node.Fault("rules: live stands alone")
+		return node.Fault("rules: live stands alone: leave out the files, or live")
 	}
 	if len(names) == 0 {
 		return node.Fault("rules: write at least one file")
@@ -106,20 +120,24 @@ func (p *parser) rules(node userfile.Node) error {
 	return nil
 }
 
+// maxZones bounds the network namespaces of a policy.
+const maxZones = 32
+
 func (p *parser) zones(node userfile.Node) error {
 	pairs, err := node.Pairs("zones", "with a name each")
 	if err != nil {
 		return err
+	}
+	if len(pairs) > maxZones {
+		return node.Fault("zones: at most %d are set up", maxZones)
 	}
 	for _, pair := range pairs {
 		z, err := p.zone(pair)
 		if err != nil {
 			return err
 		}
-		for _, other := range p.policy.Zones {
-			if other.Interface == z.Interface {
-				return pair.At.Fault("zone %s: %s is the interface of zone %s already", z.Name, z.Interface, other.Name)
-			}
+		if err := p.apart(pair, z); err != nil {
+			return err
 		}
 		p.policy.Zones = append(p.policy.Zones, z)
 	}
@@ -130,6 +148,9 @@ func (p *parser) zone(pair userfile.Pair) (Zone, error) {
 	z := Zone{Zone: stage.Zone{Name: pair.Key}, Line: pair.At.Line()}
 	if pair.Key == firewall.Loopback || pair.Key == Machine {
 		return z, pair.At.Fault("%s is there without being named: leave it out", pair.Key)
+	}
+	if !zoneName.MatchString(pair.Key) {
+		return z, pair.At.Fault("zone %q: write a name of letters, digits, '_', '-' and '.', at most 64", pair.Key)
 	}
 	fields, err := pair.Value.Mapping("zone "+pair.Key, zoneKeys...)
 	if err != nil {
@@ -142,8 +163,8 @@ func (p *parser) zone(pair userfile.Pair) (Zone, error) {
 	if z.Interface, err = name.Text("interface"); err != nil {
 		return z, err
 	}
-	if z.Interface == "lo" || len(z.Interface) > 15 || strings.ContainsAny(z.Interface, "/: ") {
-		return z, name.Fault("interface: %q is no name of an interface beside lo: 1 to 15 bytes without blanks, '/' and ':'", z.Interface)
+	if !isInterface(z.Interface) {
+		return z, name.Fault("interface: %q is no name of an interface beside lo: 1 to 15 bytes without blanks, '/', ':' and '%%'", z.Interface)
 	}
 	if machine, there := fields["machine"]; there {
 		if z.Machine, err = p.prefixes(machine, "machine"); err != nil {
@@ -161,28 +182,6 @@ func (p *parser) zone(pair userfile.Pair) (Zone, error) {
 		}
 	}
 	return z, nil
-}
-
-// checkMachine asks for one address of a family, in a network that has room for a
-// host beside it.
-func checkMachine(node userfile.Node, addresses []netip.Prefix) error {
-	seen := map[bool]bool{}
-	for i, a := range addresses {
-		if seen[a.Addr().Is6()] {
-			return node.Fault("machine: write one address of each family, and the others as `destination:`")
-		}
-		seen[a.Addr().Is6()] = true
-		length := 24
-		if a.Addr().Is6() {
-			length = 64
-		}
-		if a.IsSingleIP() {
-			addresses[i] = netip.PrefixFrom(a.Addr(), length)
-		} else if a.Addr().BitLen()-a.Bits() < 2 {
-			return node.Fault("machine: %s leaves no room for a host: write a length of at most %d", a, a.Addr().BitLen()-2)
-		}
-	}
-	return nil
 }
 
 // prefixes reads addresses and networks, or groups of them.
@@ -207,19 +206,10 @@ func (p *parser) prefixes(node userfile.Node, key string) ([]netip.Prefix, error
 		}
 		list = append(list, prefix)
 	}
+	if len(list) == 0 {
+		return nil, node.Fault("%s: write at least one address, or leave it out", key)
+	}
 	return list, nil
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()), nil
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil || addr.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%q is no address, network or group of them: write one such as 10.0.0.1, 10.0.0.0/8 or fd00::/8", text)
-	}
-	addr = addr.Unmap()
-	return netip.PrefixFrom(addr, addr.BitLen()), nil
 }
 
 // groups are ports or addresses by name.

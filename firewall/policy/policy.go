@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sock"
 	"github.com/loopcheck/loopcheck/probe/stage"
@@ -113,7 +112,13 @@ func (w Wanted) excludes(other Wanted) bool {
 // describe is a name for an expectation that has none.
 func (e Expectation) describe() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s", e.Protocol)
+	only := len(e.Families) == 1 && len(e.Sources) == 0 && len(e.Destinations) == 0
+	switch {
+	case e.Protocol == sweep.ICMP && only && e.Families[0] == sock.IPv6:
+		b.WriteString("icmpv6")
+	default:
+		fmt.Fprintf(&b, "%s", e.Protocol)
+	}
 	if ports := e.portsText(); ports != "" {
 		b.WriteString(" " + ports)
 	}
@@ -124,8 +129,20 @@ func (e Expectation) describe() string {
 		}
 		b.WriteString(" " + addressText(source))
 	}
-	if e.To != Machine {
+	if e.SourcePort != 0 {
+		fmt.Fprintf(&b, " port %d", e.SourcePort)
+	}
+	if e.To != Machine || len(e.Destinations) > 0 {
 		fmt.Fprintf(&b, " to %s", e.To)
+	}
+	for i, destination := range e.Destinations {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString(" " + addressText(destination))
+	}
+	if only && e.Protocol != sweep.ICMP {
+		fmt.Fprintf(&b, " over %s", map[sock.Family]string{sock.IPv4: "IPv4", sock.IPv6: "IPv6"}[e.Families[0]])
 	}
 	if e.State != sweep.New {
 		fmt.Fprintf(&b, ", %s", e.State)
@@ -151,7 +168,7 @@ func addressText(p netip.Prefix) string {
 func (e Expectation) portsText() string {
 	var texts []string
 	for _, r := range e.Ports {
-		if r.First <= 1 && r.Last == 65535 && e.Protocol != sweep.ICMP {
+		if r.First <= 1 && r.Last == 65535 || r.First == 0 && r.Last == 255 {
 			return ""
 		}
 		text := r.String()
@@ -161,12 +178,4 @@ func (e Expectation) portsText() string {
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ",")
-}
-
-// familyNames are how a policy writes families.
-func familyNames(families []sock.Family) string {
-	if len(families) == 1 {
-		return firewall.FamilyName(families[0])
-	}
-	return "both"
 }

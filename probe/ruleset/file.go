@@ -51,7 +51,7 @@ type Part struct {
 type FileError struct {
 	// Name is the file's.
 	Name string `json:"name"`
-	// Program is the one that read it.
+	// Program is the one that read it; "" where none did.
 	Program string `json:"program"`
 	// Line is counted from 1; 0 where the program names none.
 	Line int `json:"line,omitempty"`
@@ -67,6 +67,9 @@ func (e *FileError) Error() string {
 	if e.Line > 0 {
 		where += ":" + strconv.Itoa(e.Line)
 	}
+	if e.Program == "" {
+		return where + ": " + e.Message
+	}
 	return fmt.Sprintf("%s: %s: %s", where, e.Program, e.Message)
 }
 
@@ -77,7 +80,7 @@ func (f File) Parts() ([]Part, error) {
 	whole := func(format Format) []Part { return []Part{{Format: format, Text: f.Text, Line: 1}} }
 	switch trimmed := strings.TrimSpace(f.Text); {
 	case trimmed == "":
-		return nil, &FileError{Name: f.Name, Program: "loopcheck", Message: "there is nothing in it"}
+		return nil, &FileError{Name: f.Name, Message: "there is nothing in it"}
 	case f.Format == NftScript || f.Format == NftJSON:
 		return whole(f.Format), nil
 	case f.Format == "" && trimmed[0] == '{': // with which no script begins

@@ -40,9 +40,14 @@ func Read(path, what string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	return ReadFrom(f, path, what)
+}
+
+// ReadFrom is Read of what is open already; path stands in the errors.
+func ReadFrom(source io.Reader, path, what string) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(source, maxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	if len(content) > maxBytes {
 		return nil, &Error{Path: path, Message: fmt.Sprintf("larger than %d bytes: is it %s?", maxBytes, what)}
