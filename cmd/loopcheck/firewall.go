@@ -27,6 +27,7 @@ user namespaces are allowed it needs no root.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFirewallMap(a))
+	cmd.AddCommand(newFirewallSnapshot(a), newFirewallDiff(a))
 	return cmd
 }
 
