@@ -21,12 +21,14 @@ type RunningOptions struct {
 	// From are the addresses, each of which is a zone; none means all of the
 	// machine's own.
 	From []string
+	// Protocols are TCP, UDP or both.
+	Protocols []sock.Kind
 	// Progress returns what a scan of so many ports is told of, and what is
 	// called at its end. It may be nil.
 	Progress func(protocol string, addr netip.Addr, ports int) (add func(ports int), done func())
 }
 
-// MapRunning asks every TCP and UDP port of the running machine, by package
+// MapRunning asks every port of the running machine, by package
 // portscan, over loopback and at each of its own addresses, in the calling
 // thread's network namespace. It changes nothing, and no rule is known: where
 // somebody listens and where nobody does, packets are let through.
@@ -54,7 +56,7 @@ func MapRunning(ctx context.Context, o RunningOptions) (*Maps, error) {
 	for _, zone := range zones {
 		addr := netip.MustParseAddr(zone)
 		m.Zones = append(m.Zones, Place{Zone: zone, Interface: "lo", From: []netip.Addr{addr}, To: []netip.Addr{addr}})
-		for _, protocol := range []sock.Kind{sock.TCP, sock.UDP} {
+		for _, protocol := range o.Protocols {
 			if err := m.scan(ctx, o, zone, portscan.Options{Protocol: protocol, Addr: addr}); err != nil {
 				return nil, err
 			}

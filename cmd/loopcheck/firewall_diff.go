@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/loopcheck/loopcheck/firewall"
-	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 // diffOptions are the flags of firewall diff.
@@ -57,8 +56,8 @@ func (a *app) firewallDiff(o diffOptions, base, after string) error {
 			return &usageError{err}
 		}
 	}
-	if !comparable(maps[0], maps[1]) {
-		return usagef("%s is from %s and %s from %s: make both from the same zones", base, zonesOf(maps[0]), after, zonesOf(maps[1]))
+	if !overlap(maps[0], maps[1]) {
+		return usagef("%s is from %s and %s from %s: make both from the same zones", base, zoneNames(maps[0]), after, zoneNames(maps[1]))
 	}
 	d := firewall.Diff(maps[0], maps[1])
 	var err error
@@ -76,16 +75,16 @@ func (a *app) firewallDiff(o diffOptions, base, after string) error {
 	return nil
 }
 
-// comparable says that there is anything that both were asked.
-func comparable(a, b *firewall.Maps) bool {
+// overlap says that there is anything that both were asked.
+func overlap(a, b *firewall.Maps) bool {
 	return slices.ContainsFunc(a.Maps, func(m firewall.Map) bool {
 		_, found := b.Find(m.Zone, m.Protocol, m.Family)
 		return found
 	})
 }
 
-// zonesOf lists the zones that maps are from.
-func zonesOf(m *firewall.Maps) string {
+// zoneNames lists the zones that maps are from.
+func zoneNames(m *firewall.Maps) string {
 	var names []string
 	for _, place := range m.Zones {
 		names = append(names, place.Zone)
@@ -105,9 +104,9 @@ func diffText(d *firewall.Difference) string {
 	var b strings.Builder
 	for i, c := range d.Changes {
 		if i == 0 || d.Changes[i-1].Effect != c.Effect {
-			fmt.Fprintf(&b, "%s\n", c.Effect)
+			fmt.Fprintf(&b, "%s\n", effectNames[c.Effect])
 		}
-		fmt.Fprintf(&b, "  %s from %s over %s\n", numbers(c), terminal.Harmless(c.Zone), strings.Join(familyNames(c.Families), " and "))
+		fmt.Fprintf(&b, "  %s %s %s over %s\n", numbers(c), whence(d.New), harmlessLine(c.Zone), strings.Join(familyNames(c.Families), " and "))
 		fmt.Fprintf(&b, "    before: %s\n", decisionText(c.Before, d.Base))
 		fmt.Fprintf(&b, "    after:  %s\n", decisionText(c.After, d.New))
 		if i == len(d.Changes)-1 || d.Changes[i+1].Effect != c.Effect {
@@ -154,7 +153,7 @@ func decisionText(d firewall.Decision, source string) string {
 	case source != firewall.Running:
 		text += ", no rule on the way"
 	}
-	return terminal.Harmless(strings.ReplaceAll(text, "\n", " "))
+	return harmlessLine(text)
 }
 
 func uncomparedText(u firewall.Uncompared) string {
@@ -162,23 +161,29 @@ func uncomparedText(u firewall.Uncompared) string {
 	if u.Protocol != "" {
 		what = fmt.Sprintf("%s from %s over %s", u.Protocol, u.Zone, familyNames([]string{u.Family})[0])
 	}
-	return terminal.Harmless(strings.ReplaceAll(what, "\n", " ")) + " is in the " + map[string]string{"base": "first", "new": "second"}[u.In] + " snapshot only"
+	in := "first"
+	if u.In == "new" {
+		in = "second"
+	}
+	return fmt.Sprintf("%s is in the %s snapshot only", harmlessLine(what), in)
 }
+
+// effectNames are effects as texts write them.
+var effectNames = map[firewall.Effect]string{firewall.Opened: "opened", firewall.Closed: "closed", firewall.Altered: "changed otherwise"}
 
 // diffSentence counts.
 func diffSentence(d *firewall.Difference) string {
 	var parts []string
-	for _, effect := range []struct {
-		firewall.Effect
-		text string
-	}{{firewall.Opened, "opened"}, {firewall.Closed, "closed"}, {firewall.Altered, "changed otherwise"}} {
-		if count := d.Count(effect.Effect); count > 0 {
-			if len(parts) == 0 {
-				parts = append(parts, countOf(count, "range")+" "+effect.text)
-				continue
-			}
-			parts = append(parts, fmt.Sprintf("%s %s", grouped(count), effect.text))
+	for _, effect := range []firewall.Effect{firewall.Opened, firewall.Closed, firewall.Altered} {
+		count := d.Count(effect)
+		if count == 0 {
+			continue
 		}
+		text := grouped(count)
+		if len(parts) == 0 {
+			text = countOf(count, "range")
+		}
+		parts = append(parts, text+" "+effectNames[effect])
 	}
 	if len(parts) == 0 {
 		return "No verdict changed.\n"

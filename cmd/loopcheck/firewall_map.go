@@ -74,13 +74,9 @@ func mapsText(m *firewall.Maps) string {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		where := "from"
-		if m.Source == firewall.Running {
-			where = "at"
-		}
-		fmt.Fprintf(&b, "%s %s %s", terminal.Harmless(m.Source), where, terminal.Harmless(place.Zone))
+		fmt.Fprintf(&b, "%s %s %s", harmlessLine(m.Source), whence(m.Source), harmlessLine(place.Zone))
 		if place.Interface != place.Zone && place.Interface != "lo" {
-			fmt.Fprintf(&b, " (%s)", terminal.Harmless(place.Interface))
+			fmt.Fprintf(&b, " (%s)", harmlessLine(place.Interface))
 		}
 		b.WriteString("\n")
 		for _, protocol := range []string{"tcp", "udp", "icmp"} {
@@ -102,9 +98,23 @@ func mapsText(m *firewall.Maps) string {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "note: %s\n", terminal.Harmless(note))
+		fmt.Fprintf(&b, "note: %s\n", harmlessLine(note))
 	}
 	return b.String()
+}
+
+// whence is how texts say which zone a map of a source is of. Those of a running
+// machine are its addresses.
+func whence(source string) string {
+	if source == firewall.Running {
+		return "at"
+	}
+	return "from"
+}
+
+// harmlessLine is text from a file as one line that may be shown.
+func harmlessLine(text string) string {
+	return terminal.Harmless(strings.ReplaceAll(text, "\n", " "))
 }
 
 func mapText(b *strings.Builder, m *firewall.Maps, protocol, families string, one firewall.Map) {
@@ -118,7 +128,7 @@ func mapText(b *strings.Builder, m *firewall.Maps, protocol, families string, on
 		width = max(width, len(r.Outcome()))
 	}
 	for _, r := range one.Ranges {
-		line := fmt.Sprintf("  %11s  %-*s  %s", r.Ports(), width, r.Outcome(), terminal.Harmless(m.Decided(r)))
+		line := fmt.Sprintf("  %11s  %-*s  %s", r.Ports(), width, r.Outcome(), harmlessLine(m.Decided(r)))
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
