@@ -194,9 +194,6 @@ func (m *maker) note(counts bool) {
 	if m.ground.WithoutIPv6 != "" {
 		note("nothing is asked over IPv6: %s", m.ground.WithoutIPv6)
 	}
-	if m.rules.Legacy4.Unread != "" || m.rules.Legacy6.Unread != "" {
-		note("the tables of iptables-legacy could not be read: %s%s", m.rules.Legacy4.Unread, m.rules.Legacy6.Unread)
-	}
 }
 
 var everyPort = []portset.Range{{First: 1, Last: 65535}}
