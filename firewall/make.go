@@ -184,7 +184,7 @@ func (m *maker) note(counts bool) {
 		note("decides by chance: %s", rule.Text)
 	}
 	for _, name := range m.rules.interfaces() {
-		if m.rules.absent(name) {
+		if m.rules.absent(name) && name != m.ground.Sweep.Cables[Outside].Far {
 			note("the rules name %s, which this machine does not have: from there it is asked only on demand", name)
 		}
 	}
