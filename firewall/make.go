@@ -19,13 +19,16 @@ import (
 // Options say what is mapped.
 type Options struct {
 	// From are the zones: Loopback, Outside, or the name of an interface. None
-	// means all of those that the rules name.
+	// means all of those that the rules name and, if they are Live, that are
+	// there.
 	From []string
-	// Uplink is the interface that leads outside. "" takes the one that the
-	// rules name, where one looks like it, and else eth0.
+	// Uplink is the interface that leads outside. "" takes that of the machine's
+	// default route for Live rules; for others the one that the rules name, where
+	// one looks like it, and else eth0.
 	Uplink string
 	// Address are the machine's addresses at the uplink, with the length of the
-	// network; none are made up.
+	// network; where there are none they are the machine's own for Live rules,
+	// and made up for others.
 	Address []netip.Prefix
 	// WithoutRules leaves out which rule decided, which takes most of the time.
 	WithoutRules bool
@@ -38,7 +41,7 @@ type UnknownZoneError struct {
 }
 
 func (e *UnknownZoneError) Error() string {
-	return fmt.Sprintf("there is no zone %q: write one of %s, or another interface that the rules name", e.Zone, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no zone %q: write one of %s", e.Zone, strings.Join(e.Known, ", "))
 }
 
 // uplinks are names that an interface to the outside usually has, by how
@@ -59,36 +62,37 @@ func uplinkOf(names []string) string {
 // outside. Every interface that the rules name is one.
 func zonesOf(r *Rules, o Options) []stage.Zone {
 	names := r.interfaces()
-	if o.Uplink == "" {
+	switch {
+	case o.Uplink != "":
+	case stageable(r.around.uplink):
+		o.Uplink = r.around.uplink
+	default:
 		o.Uplink = uplinkOf(names)
+	}
+	if len(o.Address) == 0 {
+		o.Address = r.around.at(o.Uplink, 0, nil)
 	}
 	zones := []stage.Zone{{Name: Outside, Interface: o.Uplink, Machine: o.Address}}
 	for _, name := range names {
 		if name != o.Uplink && len(zones) < maxInterfaces {
-			zones = append(zones, stage.Zone{Name: name, Interface: name, Machine: stage.Defaults(len(zones))})
+			zones = append(zones, stage.Zone{Name: name, Interface: name, Machine: r.around.at(name, len(zones), zones)})
 		}
 	}
 	return zones
 }
 
+// absent says that the machine whose rules these are lacks an interface.
+func (r *Rules) absent(name string) bool {
+	_, there := r.Interfaces[name]
+	return r.Source == Live && !there
+}
+
 // Make maps what rules do to packets for the machine.
 func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 	zones := zonesOf(r, o)
-	known := []string{Loopback}
-	for _, z := range zones {
-		known = append(known, z.Name)
-	}
-	from := o.From
-	if len(from) == 0 {
-		from = known
-	}
-	for i, zone := range from {
-		if zone == zones[0].Interface {
-			from = slices.Clone(from)
-			from[i] = Outside
-		} else if !slices.Contains(known, zone) {
-			return nil, &UnknownZoneError{zone, known}
-		}
+	from, err := from(r, o, zones)
+	if err != nil {
+		return nil, err
 	}
 	g, err := NewGround(ctx, r, stage.Config{Zones: zones})
 	if err != nil {
@@ -96,6 +100,42 @@ func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 	}
 	m, err := r.mapOn(ctx, g, from, o)
 	return m, errors.Join(err, g.Close())
+}
+
+// from are the names of the zones that are asked from.
+func from(r *Rules, o Options, zones []stage.Zone) ([]string, error) {
+	known, there := []string{Loopback}, []string{Loopback}
+	for i, z := range zones {
+		known = append(known, z.Name)
+		if i == 0 || !r.absent(z.Interface) {
+			there = append(there, z.Name)
+		}
+	}
+	if len(o.From) == 0 {
+		return there, nil
+	}
+	return chosen(o.From, known, func(zone string) string {
+		if zone == zones[0].Interface {
+			return Outside
+		}
+		return zone
+	})
+}
+
+// chosen are the zones that are asked for, each once, by the names that called
+// gives them.
+func chosen(asked, known []string, called func(string) string) ([]string, error) {
+	var zones []string
+	for _, zone := range asked {
+		name := called(zone)
+		if !slices.Contains(known, name) {
+			return nil, &UnknownZoneError{zone, known}
+		}
+		if !slices.Contains(zones, name) {
+			zones = append(zones, name)
+		}
+	}
+	return zones, nil
 }
 
 // maker makes the maps of one ruleset.
@@ -143,14 +183,16 @@ func (m *maker) note(counts bool) {
 	for _, rule := range m.rules.Chance() {
 		note("decides by chance: %s", rule.Text)
 	}
+	for _, name := range m.rules.interfaces() {
+		if m.rules.absent(name) && name != m.ground.Sweep.Cables[Outside].Far {
+			note("the rules name %s, which this machine does not have: from there it is asked only on demand", name)
+		}
+	}
 	for _, refusal := range m.ground.Untried() {
 		note("%s", refusal)
 	}
 	if m.ground.WithoutIPv6 != "" {
 		note("nothing is asked over IPv6: %s", m.ground.WithoutIPv6)
-	}
-	if m.rules.Legacy4.Unread != "" || m.rules.Legacy6.Unread != "" {
-		note("the tables of iptables-legacy could not be read: %s%s", m.rules.Legacy4.Unread, m.rules.Legacy6.Unread)
 	}
 }
 

@@ -23,7 +23,7 @@ const MapSchema = "1"
 // and family.
 type Maps struct {
 	SchemaVersion string `json:"schema_version"`
-	// Source is the file of the rules, or "live".
+	// Source is the file of the rules, Live or Running.
 	Source string `json:"source"`
 	// Zones are those that were asked from.
 	Zones []Place `json:"zones"`
@@ -100,8 +100,12 @@ func (m *Maps) Find(zone, protocol, family string) (Map, bool) {
 	return Map{}, false
 }
 
-// Decided names the rule of a range.
+// Decided names the rule of a range; "" for a Running machine, where none is
+// known.
 func (m *Maps) Decided(r Range) string {
+	if m.Source == Running {
+		return ""
+	}
 	if r.Rule < 0 || r.Rule >= len(m.Rules) {
 		return "no rule on the way"
 	}

@@ -24,6 +24,8 @@ type Rules struct {
 	// Source is the file, or Live.
 	Source string
 	lines  map[string]map[uint64]ruleset.Line
+	// around is what the machine's own are in the midst of; of others nothing.
+	around surroundings
 }
 
 // Live is the Source of rules that were read from the machine.
@@ -93,7 +95,11 @@ func LiveRules(ctx context.Context) (*Rules, error) {
 	if r.Empty() {
 		return nil, &EmptyError{"this machine's ruleset"}
 	}
-	return &Rules{Ruleset: r, Source: Live}, nil
+	around, err := readSurroundings()
+	if err != nil {
+		return nil, err
+	}
+	return &Rules{Ruleset: r, Source: Live, around: around}, nil
 }
 
 var (

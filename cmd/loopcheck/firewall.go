@@ -30,7 +30,7 @@ and where user namespaces are allowed it needs no root.`,
 		Args: noSubcommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newFirewallMap(a), newFirewallCheck(a), newFirewallCoverage(a), newFirewallMutate(a))
+	cmd.AddCommand(newFirewallMap(a), newFirewallCheck(a), newFirewallCoverage(a), newFirewallMutate(a), newFirewallSnapshot(a), newFirewallDiff(a))
 	return cmd
 }
 

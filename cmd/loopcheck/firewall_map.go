@@ -14,10 +14,8 @@ import (
 
 // mapOptions are the flags of firewall map.
 type mapOptions struct {
-	rules  string
-	from   []string
-	uplink string
-	json   bool
+	mapSource
+	json bool
 }
 
 func newFirewallMap(a *app) *cobra.Command {
@@ -32,33 +30,33 @@ name; --from chooses.
 
 Rules are an nft script, what "nft -j list ruleset" prints, or what iptables-save
 and ip6tables-save print, also both in one file. "live" copies this machine's
-(root), "-" reads the standard input.
+(root), with its interfaces and addresses; "-" reads the standard input.
+
+--live needs no root: it asks this running machine itself, every TCP and UDP port
+at loopback and at its own addresses, and changes nothing. It knows no rule.
 
 Each packet is taken for one that comes alone: no limit is reached by it.`,
-		Example: "  loopcheck firewall map --rules /etc/nftables.conf\n  loopcheck firewall map --rules live --from outside\n  iptables-save | loopcheck firewall map --rules - --json",
+		Example: "  loopcheck firewall map --rules /etc/nftables.conf\n  loopcheck firewall map --rules live --from outside\n  loopcheck firewall map --live\n  iptables-save | loopcheck firewall map --rules - --json",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.firewallMap(o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.rules, "rules", "", "map the rules of `FILE`; live copies this machine's, - reads the standard input")
-	f.StringSliceVar(&o.from, "from", nil, "only from these `ZONES`: loopback, outside, or the name of an interface")
-	f.StringVar(&o.uplink, "uplink", "", "the `INTERFACE` that leads outside, where the rules do not tell")
+	o.flags(f)
 	f.BoolVar(&o.json, "json", false, "print one JSON document")
 	return cmd
 }
 
 func (a *app) firewallMap(o mapOptions) error {
-	if o.rules == "" {
-		return usagef("--rules is missing: write a file such as /etc/nftables.conf, live for this machine's rules, or - for the standard input")
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.rules == "" && !o.live {
+		return usagef("--rules is missing: write a file such as /etc/nftables.conf, live for this machine's rules, or - for the standard input; --live asks this machine without its rules")
 	}
 	ctx, stop := interruptible()
-	rules, err := readRules(ctx, o.rules)
+	maps, err := a.maps(ctx, o.mapSource)
 	if err != nil {
 		return stop.or(err)
-	}
-	maps, err := firewall.Make(ctx, rules, firewall.Options{From: o.from, Uplink: o.uplink})
-	if err != nil {
-		return stop.or(rulesError(err))
 	}
 	stop.enter(printing)
 	if o.json {
@@ -76,9 +74,9 @@ func mapsText(m *firewall.Maps) string {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "%s from %s", terminal.Harmless(m.Source), terminal.Harmless(place.Zone))
+		fmt.Fprintf(&b, "%s %s %s", harmlessLine(m.Source), whence(m.Source), harmlessLine(place.Zone))
 		if place.Interface != place.Zone && place.Interface != "lo" {
-			fmt.Fprintf(&b, " (%s)", terminal.Harmless(place.Interface))
+			fmt.Fprintf(&b, " (%s)", harmlessLine(place.Interface))
 		}
 		b.WriteString("\n")
 		for _, protocol := range []string{"tcp", "udp", "icmp"} {
@@ -100,9 +98,23 @@ func mapsText(m *firewall.Maps) string {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "note: %s\n", terminal.Harmless(note))
+		fmt.Fprintf(&b, "note: %s\n", harmlessLine(note))
 	}
 	return b.String()
+}
+
+// whence is how texts say which zone a map of a source is of. Those of a running
+// machine are its addresses.
+func whence(source string) string {
+	if source == firewall.Running {
+		return "at"
+	}
+	return "from"
+}
+
+// harmlessLine is text from a file as one line that may be shown.
+func harmlessLine(text string) string {
+	return terminal.Harmless(strings.ReplaceAll(text, "\n", " "))
 }
 
 func mapText(b *strings.Builder, m *firewall.Maps, protocol, families string, one firewall.Map) {
@@ -116,6 +128,7 @@ func mapText(b *strings.Builder, m *firewall.Maps, protocol, families string, on
 		width = max(width, len(r.Outcome()))
 	}
 	for _, r := range one.Ranges {
-		fmt.Fprintf(b, "  %11s  %-*s  %s\n", r.Ports(), width, r.Outcome(), terminal.Harmless(m.Decided(r)))
+		line := fmt.Sprintf("  %11s  %-*s  %s", r.Ports(), width, r.Outcome(), harmlessLine(m.Decided(r)))
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 }
