@@ -98,6 +98,7 @@ func (w *witness) Started(*report.Report, []check.Check) { w.started++ }
 func (w *witness) Began(c check.Check)                   { w.began = append(w.began, c.ID) }
 func (w *witness) Ended(c report.Check)                  { w.ended = append(w.ended, c.ID) }
 func (w *witness) Measured(b bench.Result)               { w.measured = append(w.measured, b.Name) }
+func (w *witness) Examined(report.Firewall)              {}
 func (w *witness) Finished(*report.Report)               { w.finished++ }
 
 // Ginkgo builds its tree, in which the checks of this test register, when the
