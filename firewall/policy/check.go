@@ -21,7 +21,7 @@ type Outcome struct {
 	// Name says what was expected, and Line where.
 	Name string `json:"name"`
 	Line int    `json:"line"`
-	// Expected is the verdict, as the file has it.
+	// Expected is the verdict, as the file has it, and where it arrives.
 	Expected string `json:"expected"`
 	// Asked is how many packets were.
 	Asked int `json:"asked"`
@@ -304,6 +304,9 @@ func (s *Session) questions() *checked {
 	c := &checked{of: map[int][]int{}}
 	for _, e := range s.Policy.Expectations {
 		o := Outcome{Name: e.Name, Line: e.Line, Expected: e.Verdict.Text}
+		if e.Arrives.IsValid() {
+			o.Expected += " at " + e.Arrives.String()
+		}
 		before := len(c.questions)
 		for _, family := range e.Families {
 			if !slices.Contains(s.Families(), family) {
