@@ -337,25 +337,6 @@ func TestPageInABrowser(t *testing.T) {
 	}
 }
 
-// showsTheFirewall looks at the picture of a map: a square, in the colours of the
-// style sheet, with its table beside it.
-func (b *browser) showsTheFirewall(t *testing.T) {
-	box := eval[[]float64](b, `(() => {
-		const box = (e) => e.getBoundingClientRect();
-		const picture = document.querySelector("#firewall .map svg");
-		const table = document.querySelector("#firewall .map table");
-		return [box(picture).width, box(picture).height, box(table).left - box(picture).right];
-	})()`)
-	if box[0] < 256 || box[1] < box[0]-1 || box[1] > box[0]+1 || box[2] < 0 {
-		t.Errorf("the picture is %v wide and %v high, and its table %v to the right", box[0], box[1], box[2])
-	}
-	fills := eval[[]string](b, `["accept", "elsewhere", "reset", "reject", "drop"].map(v => getComputedStyle(document.querySelector("#firewall .fw-" + v)).fill)`)
-	slices.Sort(fills)
-	if different := slices.Compact(fills); len(different) != 5 || slices.Contains(different, "rgb(0, 0, 0)") {
-		t.Errorf("the colours are %v", different)
-	}
-}
-
 // printed looks at the page as paper shows it, a filter still set.
 func (b *browser) printed(every []string) {
 	b.t.Helper()

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,5 +124,24 @@ func TestTextSendsNobodyToExplainAPolicy(t *testing.T) {
 	r.Checks[0].ID = "POLICY-001"
 	if text := string(rendered(t, Text(r, Style{}))); strings.Contains(text, "explain") || !strings.Contains(text, "FAIL   POLICY-001") {
 		t.Errorf("it prints:\n%s", text)
+	}
+}
+
+// showsTheFirewall looks at the picture of a map: a square, in the colours of the
+// style sheet, with its table beside it.
+func (b *browser) showsTheFirewall(t *testing.T) {
+	box := eval[[]float64](b, `(() => {
+		const box = (e) => e.getBoundingClientRect();
+		const picture = document.querySelector("#firewall .map svg");
+		const table = document.querySelector("#firewall .map table");
+		return [box(picture).width, box(picture).height, box(table).left - box(picture).right];
+	})()`)
+	if box[0] < 256 || box[1] < box[0]-1 || box[1] > box[0]+1 || box[2] < 0 {
+		t.Errorf("the picture is %v wide and %v high, and its table %v to the right", box[0], box[1], box[2])
+	}
+	fills := eval[[]string](b, `["accept", "elsewhere", "reset", "reject", "drop"].map(v => getComputedStyle(document.querySelector("#firewall .fw-" + v)).fill)`)
+	slices.Sort(fills)
+	if different := slices.Compact(fills); len(different) != 5 || slices.Contains(different, "rgb(0, 0, 0)") {
+		t.Errorf("the colours are %v", different)
 	}
 }
