@@ -55,7 +55,7 @@ func (r *policyRun) load(plan []check.Check) error {
 		return nil
 	}
 	r.rules = rules
-	return rulesError(err)
+	return err
 }
 
 // lacks says that it is the machine that lacks something, and not the rules.
@@ -71,7 +71,8 @@ func lacks(err error) bool {
 // policyRules are the rules of a policy, as the kernel took them.
 func policyRules(ctx context.Context, p *policy.Policy) (*firewall.Rules, error) {
 	if slices.Contains(p.Rules, firewall.Live) {
-		return firewall.LiveRules(ctx)
+		r, err := firewall.LiveRules(ctx)
+		return r, rulesError(err)
 	}
 	var files []ruleset.File
 	for _, name := range p.Rules {
@@ -81,7 +82,8 @@ func policyRules(ctx context.Context, p *policy.Policy) (*firewall.Rules, error)
 		}
 		files = append(files, ruleset.File{Name: name, Dir: filepath.Dir(name), Text: text})
 	}
-	return firewall.LoadRules(ctx, files...)
+	r, err := firewall.LoadRules(ctx, files...)
+	return r, rulesError(err)
 }
 
 func readRulesFile(name string) (string, error) {
