@@ -21,10 +21,12 @@ type Outcome struct {
 	// Name says what was expected, and Line where.
 	Name string `json:"name"`
 	Line int    `json:"line"`
-	// Expected is the verdict, as the file has it.
+	// Expected is the verdict, as the file has it, and where it arrives.
 	Expected string `json:"expected"`
 	// Asked is how many packets were.
 	Asked int `json:"asked"`
+	// Packets says which, a text for each pair of addresses and protocol.
+	Packets []string `json:"packets,omitempty"`
 	// Skipped says why it could not be asked; "" where it was.
 	Skipped string `json:"skipped,omitempty"`
 	// Breaches are the packets that got another verdict; none where it holds.
@@ -51,22 +53,6 @@ type Breach struct {
 	Original netip.AddrPort `json:"original,omitzero"`
 	// Rule decided about the first of them; nil where none was on the way.
 	Rule *firewall.Rule `json:"rule,omitempty"`
-}
-
-// Packet says which packets they are.
-func (b Breach) Packet() string {
-	what := "port"
-	if b.Protocol == string(sweep.ICMP) {
-		what = "type"
-	}
-	text := fmt.Sprintf("%s from %s (%s) to %s, %s %s", b.Protocol, b.From, b.Source, b.To, what, portset.Range{First: b.First, Last: b.Last})
-	if b.State != "" && b.State != string(sweep.New) {
-		text += ", " + b.State
-	}
-	if b.Nth > 0 {
-		text += fmt.Sprintf(", packet %d within a second", b.Nth)
-	}
-	return text
 }
 
 // Verdict is what became of them.
@@ -141,6 +127,7 @@ func Check(ctx context.Context, p *Policy, rules *firewall.Rules) (*Result, erro
 	}
 	r, err := s.check(ctx, rules.Ruleset, s.questions())
 	if err == nil {
+		r.tellPackets()
 		err = s.explain(ctx, r, rules.Ruleset)
 	}
 	return r.result(s), errors.Join(err, s.Close())
@@ -305,10 +292,9 @@ func (c *checked) hold(i int, run sweep.Run) {
 	if q.wanted.Fulfilled(run.Verdict) && arrives {
 		return
 	}
-	o.Breaches = append(o.Breaches, Breach{
-		From: q.from, Source: q.sweep.Source, To: q.sweep.To, Protocol: string(q.sweep.Protocol), State: string(q.sweep.State),
-		First: run.First, Last: run.Last, Nth: q.nth, Actual: run.Verdict, Landed: run.Landed,
-	})
+	breach := q.breach()
+	breach.First, breach.Last, breach.Actual, breach.Landed = run.First, run.Last, run.Verdict, run.Landed
+	o.Breaches = append(o.Breaches, breach)
 	c.of[q.outcome] = append(c.of[q.outcome], i)
 }
 
@@ -400,6 +386,9 @@ func (s *Session) questions() *checked {
 	c := &checked{of: map[int][]int{}}
 	for _, e := range s.Policy.Expectations {
 		o := Outcome{Name: e.Name, Line: e.Line, Expected: e.Verdict.Text}
+		if e.Arrives.IsValid() {
+			o.Expected += " at " + e.Arrives.String()
+		}
 		before := len(c.questions)
 		for _, family := range e.Families {
 			if !slices.Contains(s.Families(), family) {
