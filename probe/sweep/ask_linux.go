@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -187,27 +188,20 @@ func (q *questions) establish() error {
 	return nil
 }
 
+// forget removes what connection tracking keeps: the connections that were
+// made, and those that packets over lo began, which are confirmed on their way
+// out. The next packets between the same ports would belong to them.
 func (q *questions) forget() error {
-	for _, s := range q.sweeps {
-		if s.State == Established {
-			c, err := openConnections()
-			if err != nil {
-				return err
-			}
-			defer c.close()
-			return c.forget()
-		}
+	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	if err != nil || string(count) == "0\n" {
+		return nil // nothing is tracked
 	}
-	return nil
-}
-
-// ends are where a packet comes from and goes to.
-func (t *template) ends(number uint16) (from, to netip.AddrPort) {
-	s := t.sweep
-	if s.Burst > 0 {
-		return netip.AddrPortFrom(s.Source, s.SourcePort+number), netip.AddrPortFrom(s.To, s.Ports[0].First)
+	c, err := openConnections()
+	if err != nil {
+		return err
 	}
-	return netip.AddrPortFrom(s.Source, s.SourcePort), netip.AddrPortFrom(s.To, number)
+	defer c.close()
+	return c.forget()
 }
 
 func (q *questions) accepted(sweep int, number uint16, at netip.AddrPort) {
@@ -362,7 +356,7 @@ func (w *worker) sendBatch(fd, sweep int) error {
 		sent += n
 		switch {
 		case err == nil:
-		case errors.Is(err, unix.EPERM):
+		case errors.Is(err, unix.EPERM), fd == w.doors[sweep].raw && isUnroutable(err):
 			w.refused(sweep, w.numbers[sent])
 			sent++
 		case (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS)) && retries < 1000:
@@ -374,6 +368,13 @@ func (w *worker) sendBatch(fd, sweep int) error {
 		}
 	}
 	return nil
+}
+
+// isUnroutable says that the output hook gave a packet a destination that no
+// route leads to from its source: from 127.0.0.1 that is every other interface
+// (EINVAL, route_localnet in Documentation/networking/ip-sysctl.rst).
+func isUnroutable(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
 }
 
 // allowedCPUs are the processors that this process may use.

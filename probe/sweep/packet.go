@@ -38,6 +38,9 @@ const (
 
 	ipv4Bytes = 20
 	ipv6Bytes = 40
+	// ipv6HopsAt is in the IP header.
+	ipv6HopsAt = 7
+
 	udpBytes  = 8
 	icmpBytes = 8
 	tcpBytes  = 20
@@ -47,7 +50,8 @@ const (
 	tcpFlagsAt    = 13
 	tcpChecksumAt = 16
 	udpChecksumAt = 6
-	icmpTagAt     = 4
+	icmpIDAt      = 4
+	icmpTagAt     = 6
 
 	flagSYN = 0x02
 	flagRST = 0x04
@@ -129,8 +133,22 @@ func (s Sweep) segment() []byte {
 	return b
 }
 
+// hops is the time to live, or hop limit, of packets.
+const hops = 64
+
+// hopsOf is the hop limit that an ICMPv6 message has to have. What goes no
+// further than the cable is taken with that alone.
+func hopsOf(kind byte) byte {
+	switch {
+	case kind >= 133 && kind <= 137, kind == 141, kind == 142, kind == 148, kind == 149:
+		return 255 // RFC 4861, RFC 3122, RFC 3971
+	case kind >= 130 && kind <= 132, kind == 143, kind >= 151 && kind <= 153:
+		return 1 // RFC 2710, RFC 9777, RFC 4286
+	}
+	return hops
+}
+
 func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
-	const hops = 64
 	if to.Is4() {
 		b := make([]byte, ipv4Bytes)
 		b[0] = 4<<4 | ipv4Bytes/4
@@ -152,15 +170,26 @@ func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
 	return b
 }
 
+// ends are where a packet comes from and goes to.
+func (t *template) ends(number uint16) (from, to netip.AddrPort) {
+	s := t.sweep
+	source, port := s.SourcePort, number
+	if s.Burst > 0 {
+		source, port = s.SourcePort+number, s.Ports[0].First
+	}
+	if source == port && s.Source == s.To {
+		// Over lo it would be the answer to itself.
+		source = spareSourcePort
+	}
+	return netip.AddrPortFrom(s.Source, source), netip.AddrPortFrom(s.To, port)
+}
+
 // write makes one packet of the template in a buffer and says how long it is.
 // The number is the port, or that of a packet of a burst.
 func (t *template) write(b []byte, number uint16) int {
 	n := copy(b, t.packet)
 	segment := b[t.header:n]
-	port, source := number, t.sweep.SourcePort
-	if t.sweep.Burst > 0 {
-		port, source = t.sweep.Ports[0].First, t.sweep.SourcePort+number
-	}
+	from, to := t.ends(number)
 	var written, sumAt int
 	switch t.sweep.Protocol {
 	case TCP:
@@ -173,18 +202,24 @@ func (t *template) write(b []byte, number uint16) int {
 		written, sumAt = udpBytes, udpChecksumAt
 	case ICMP:
 		written, sumAt = icmpTagAt, 2
-		segment[0] = byte(port)
+		segment[0] = byte(to.Port())
+		// Connection tracking tells pings by it: one of its own keeps an echo
+		// reply from being the answer to another packet of the sweep.
+		segment[icmpIDAt], segment[icmpIDAt+1] = byte(t.number), byte(number)
+		if t.sweep.To.Is6() {
+			b[ipv6HopsAt] = hopsOf(segment[0])
+		}
 	}
 	putTag(segment[written:], t.number, number)
 	if t.sweep.Protocol != ICMP {
-		binary.BigEndian.PutUint16(segment, source)
-		binary.BigEndian.PutUint16(segment[2:], port)
+		binary.BigEndian.PutUint16(segment, from.Port())
+		binary.BigEndian.PutUint16(segment[2:], to.Port())
 	}
 	sum := t.sum
 	// Only what was written now is not in the sum yet.
 	sum = checksum.Sum(sum, segment[written:written+tagBytes])
 	if t.sweep.Protocol == ICMP {
-		sum += uint32(segment[0]) << 8
+		sum = checksum.Sum(sum+uint32(segment[0])<<8, segment[icmpIDAt:icmpTagAt])
 	} else {
 		sum = checksum.Sum(sum, segment[:4])
 	}

@@ -262,10 +262,13 @@ func (r *recording) rule(chain string, rule []expr.Any) {
 
 // tagAt is where the tag is in what follows the IP header.
 func (p Protocol) tagAt() uint32 {
-	if p == UDP {
+	switch p {
+	case UDP:
 		return udpBytes
+	case ICMP:
+		return icmpTagAt
 	}
-	return tcpSequenceAt // where ICMP has it as well
+	return tcpSequenceAt
 }
 
 // tagged matches the packets of sweeps. What leaves over lo comes in again.

@@ -77,13 +77,17 @@ type Sweep struct {
 // sourcePorts are those of the ephemeral range that packets come from.
 var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322}
 
+// spareSourcePort is that of a packet which would go where it comes from.
+const spareSourcePort = 54319
+
 // Run is ports next to one another to which the same happens.
 type Run struct {
 	First uint16 `json:"first"`
 	Last  uint16 `json:"last"`
 	verdict.Verdict
-	// Local says that the kernel refused to send the packet (EPERM): a rule of
-	// the output or postrouting hook dropped or rejected it.
+	// Local says that the kernel refused to send the packet: a rule of the output
+	// or postrouting hook dropped or rejected it (EPERM), or sent it where no
+	// route leads.
 	Local bool `json:"local,omitempty"`
 	// Landed is where an accepted packet came to, if that was not where it was
 	// sent. A port of 0 stands for each packet's own.

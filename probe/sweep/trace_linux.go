@@ -161,9 +161,12 @@ func tagOf(head *nftrace.Head) (sweep int, number uint16, ok bool) {
 	if head == nil {
 		return 0, 0, false
 	}
-	at := tcpSequenceAt // where ICMP has it as well
-	if head.Packet.Protocol == numberUDP {
+	at := tcpSequenceAt
+	switch head.Packet.Protocol {
+	case numberUDP:
 		at = udpBytes
+	case numberICMP, numberICMPv6:
+		at = icmpTagAt
 	}
 	if len(head.Transport) < at {
 		return 0, 0, false
