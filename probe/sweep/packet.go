@@ -70,7 +70,9 @@ type template struct {
 	sweep Sweep
 	// number is that of the sweep in its recording.
 	number int
-	packet []byte
+	// ephemeral says that any source port will do.
+	ephemeral bool
+	packet    []byte
 	// header is how long the IP header is.
 	header int
 	// sum is that of pseudo header and segment as they are in packet, without
@@ -91,10 +93,11 @@ func (p Protocol) number(ipv6 bool) byte {
 }
 
 func newTemplate(s Sweep, number int) *template {
-	if s.SourcePort == 0 {
+	t := &template{number: number, ephemeral: s.SourcePort == 0}
+	if t.ephemeral {
 		s.SourcePort = sourcePorts[s.State]
 	}
-	t := &template{sweep: s, number: number}
+	t.sweep = s
 	segment := s.segment()
 	protocol := s.Protocol.number(s.To.Is6())
 	header := ipHeader(s.Source, s.To, protocol, len(segment))
@@ -177,11 +180,23 @@ func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	if s.Burst > 0 {
 		source, port = s.SourcePort+number, s.Ports[0].First
 	}
-	if source == port && s.Source == s.To {
-		// Over lo it would be the answer to itself.
-		source = spareSourcePort
+	if s.Source == s.To && t.ephemeral {
+		source = apart(source, port)
 	}
 	return netip.AddrPortFrom(s.Source, source), netip.AddrPortFrom(s.To, port)
+}
+
+// apart is the port that a packet over lo comes from, such that none is the
+// answer to another of the call: 54321 to 54319 would answer 54319 to 54321.
+func apart(source, port uint16) uint16 {
+	const first, second = 54319, 54318
+	switch port {
+	case sourcePorts[New], sourcePorts[Established], sourcePorts[Invalid]:
+		return first
+	case first:
+		return second
+	}
+	return source
 }
 
 // write makes one packet of the template in a buffer and says how long it is.

@@ -59,7 +59,8 @@ type Sweep struct {
 	// machine itself.
 	Source netip.Addr `json:"source"`
 	To     netip.Addr `json:"to"`
-	// SourcePort is one of the ephemeral range where it is 0.
+	// SourcePort is one of the ephemeral range where it is 0, and not for all
+	// ports the same.
 	SourcePort uint16   `json:"source_port,omitempty"`
 	Protocol   Protocol `json:"protocol"`
 	// State is New where it is "". A packet that is to be new does not belong to
@@ -76,9 +77,6 @@ type Sweep struct {
 
 // sourcePorts are those of the ephemeral range that packets come from.
 var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322}
-
-// spareSourcePort is that of a packet which would go where it comes from.
-const spareSourcePort = 54319
 
 // Run is ports next to one another to which the same happens.
 type Run struct {
