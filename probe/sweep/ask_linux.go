@@ -114,32 +114,43 @@ func (q *questions) ask(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, recorder.close(), q.forget()) }()
 	for round := range rounds {
-		before := q.losses()
+		before, err := q.losses()
+		if err != nil {
+			return err
+		}
 		if err := q.send(ctx, round > 0); err != nil {
 			return err
 		}
 		if err := recorder.seen(ctx, q.accepted); err != nil {
 			return err
 		}
-		if q.losses() == before {
+		after, err := q.losses()
+		if err != nil {
+			return err
+		}
+		if after == before {
 			return nil
 		}
 	}
-	return errors.New("packets were lost on the way each time: the machine's backlog (net.core.netdev_max_backlog) was full")
+	return errors.New("packets were lost on the way each time: the machine's backlog (net.core.netdev_max_backlog) or a receive buffer (net.core.rmem_max) was full")
 }
 
 // losses counts the packets that queues on the way had no room for. Those of
 // the backlog are of all network namespaces together.
-func (q *questions) losses() (lost uint64) {
+func (q *questions) losses() (lost uint64, err error) {
 	if softnet, err := counters.ReadSoftnet(); err == nil {
 		for _, cpu := range softnet.PerCPU {
 			lost += uint64(cpu.Dropped)
 		}
 	}
 	for d := range q.eachDoor {
-		lost += uint64(d.losses())
+		its, err := d.losses()
+		if err != nil {
+			return 0, err
+		}
+		lost += uint64(its)
 	}
-	return lost
+	return lost, nil
 }
 
 func (q *questions) eachDoor(yield func(*door) bool) {

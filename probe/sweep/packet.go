@@ -187,14 +187,19 @@ func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 }
 
 // apart is the port that a packet over lo comes from, such that none is the
-// answer to another of the call: 54321 to 54319 would answer 54319 to 54321.
+// answer to another of the call: what goes to a port that packets come from comes
+// from other ports, and what goes to those from others again.
 func apart(source, port uint16) uint16 {
-	const first, second = 54319, 54318
-	switch port {
-	case sourcePorts[New], sourcePorts[Established], sourcePorts[Invalid]:
-		return first
-	case first:
-		return second
+	const (
+		first  = 54320 // the least of sourcePorts, of which there are three
+		second = 54310
+		third  = 54300
+	)
+	switch state := source - first; {
+	case port >= first && port < first+3:
+		return second + state
+	case port >= second && port < second+3:
+		return third + state
 	}
 	return source
 }

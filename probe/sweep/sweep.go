@@ -75,7 +75,8 @@ type Sweep struct {
 	Burst uint16 `json:"burst,omitempty"`
 }
 
-// sourcePorts are those of the ephemeral range that packets come from.
+// sourcePorts are those of the ephemeral range that packets come from, one after
+// the other.
 var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322}
 
 // Run is ports next to one another to which the same happens.
