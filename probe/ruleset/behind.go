@@ -22,7 +22,7 @@ func (r *Ruleset) Behind() map[string][]netip.Prefix {
 					continue
 				}
 				for _, m := range b.matches() {
-					if m.name != "the destination address" || slices.ContainsFunc(m.ends, b.inverts) {
+					if m.name != "the destination address" || !b.spans(*m) && slices.ContainsFunc(m.ends, b.inverts) {
 						continue
 					}
 					b.noteAddresses(t, *m, func(_ bool, s Span) {

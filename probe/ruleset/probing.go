@@ -21,6 +21,7 @@ func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 	whole.Tables = slices.Clone(r.Tables)
 	for i, t := range whole.Tables {
 		chains := slices.Clone(t.Chains)
+		var twins []Set
 		for j, c := range chains {
 			if c.Bound {
 				continue
@@ -30,23 +31,24 @@ func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 				if !slices.Contains(rules, RuleID{t.Family, t.Name, rule.Handle}) {
 					continue
 				}
-				if probe, ok := rule.matching(); ok {
+				if probe, sets, ok := rule.matching(t); ok {
 					probes = append(probes, probe)
+					twins = append(twins, sets...)
 				}
 			}
 			chains[j].Rules = slices.Concat(probes, c.Rules)
 		}
-		whole.Tables[i].Chains = chains
+		whole.Tables[i].Chains, whole.Tables[i].Sets = chains, slices.Concat(t.Sets, twins)
 	}
 	return &whole
 }
 
-// matching is the rule without what it does to a packet. One with a set or a
-// chain of its own cannot stand twice.
-func (r Rule) matching() (Rule, bool) {
+// matching is the rule without what it does to a packet. A set that is part of
+// the rule cannot be part of two, so that it has a twin of each.
+func (r Rule) matching(t Table) (probe Rule, twins []Set, ok bool) {
 	b, ok := bodyOf(r)
 	if !ok {
-		return r, false
+		return r, nil, false
 	}
 	end := 0
 	for _, m := range b.matches() {
@@ -59,7 +61,32 @@ func (r Rule) matching() (Rule, bool) {
 			end = max(end, i+1)
 		}
 	}
-	return b[:end].rule(r)
+	b = slices.Clone(b[:end])
+	for i, e := range b {
+		at := slices.IndexFunc(t.Sets, func(s Set) bool { return s.Anonymous && e.name == "lookup" && s.Name == e.data.Text(lookupSet) })
+		if at < 0 {
+			continue
+		}
+		twin, err := t.Sets[at].named(t.Sets[at].Name + "-probe")
+		if err != nil {
+			return r, nil, false
+		}
+		twins = append(twins, twin)
+		b[i].data = e.data.With(lookupSet, zeroEnded(twin.Name))
+	}
+	probe, ok = b.rule(r)
+	return probe, twins, ok
+}
+
+// named is the set by another name.
+func (s Set) named(name string) (Set, error) {
+	a, err := nfnl.Parse(s.Attributes)
+	if err != nil {
+		return s, err
+	}
+	s.Name = name
+	s.Attributes, err = a.With(setName, zeroEnded(name)).Encode()
+	return s, err
 }
 
 // LeadsTo says that a rule, or a map, leads to a chain.
