@@ -16,7 +16,11 @@ type Ground struct {
 	*stage.Stage
 	// copied is the copy of the rules that is loaded.
 	copied *ruleset.Copy
+	// nats are the chains of it that translate addresses.
+	nats map[chainKey]bool
 }
+
+type chainKey struct{ family, table, chain string }
 
 // NewGround sets a stage, with every interface that the rules name as well.
 func NewGround(ctx context.Context, r *Rules, c stage.Config) (*Ground, error) {
@@ -59,7 +63,14 @@ func (g *Ground) Load(ctx context.Context, r *ruleset.Ruleset) error {
 	if err != nil {
 		return err
 	}
-	g.copied = copied
+	g.copied, g.nats = copied, map[chainKey]bool{}
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			if c.Base != nil && c.Base.Type == "nat" {
+				g.nats[chainKey{t.Family, t.Name, c.Name}] = true
+			}
+		}
+	}
 	return nil
 }
 
@@ -84,6 +95,7 @@ func (g *Ground) Trace(ctx context.Context, sweeps []sweep.Sweep) ([]sweep.Way, 
 	for _, way := range ways {
 		for i := range way.Steps {
 			step := &way.Steps[i]
+			step.NAT = g.nats[chainKey{step.Family, step.Table, step.Base}]
 			if step.Handle == 0 {
 				continue
 			}

@@ -78,6 +78,16 @@ func zonesOf(r *Rules, o Options) []stage.Zone {
 			zones = append(zones, stage.Zone{Name: name, Interface: name, Machine: r.around.at(name, len(zones), zones)})
 		}
 	}
+	behind, taken := r.Behind(), map[netip.Prefix]bool{}
+	for i := range zones {
+		for _, network := range behind[zones[i].Interface] {
+			// To the first there is a route for everything.
+			if i > 0 && !taken[network] && !among(zones, network) {
+				taken[network] = true
+				zones[i].Beyond = append(zones[i].Beyond, network)
+			}
+		}
+	}
 	return zones
 }
 
@@ -87,6 +97,13 @@ func (r *Rules) absent(name string) bool {
 	return r.Source == Live && !there
 }
 
+// among says that a network has addresses in common with that of a zone's cable.
+func among(zones []stage.Zone, network netip.Prefix) bool {
+	return slices.ContainsFunc(zones, func(z stage.Zone) bool {
+		return slices.ContainsFunc(z.Machine, network.Overlaps)
+	})
+}
+
 // Make maps what rules do to packets for the machine.
 func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 	zones := zonesOf(r, o)
@@ -94,7 +111,8 @@ func Make(ctx context.Context, r *Rules, o Options) (*Maps, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := NewGround(ctx, r, stage.Config{Zones: zones})
+	// What another machine is to receive, by NAT, has to get there.
+	g, err := NewGround(ctx, r, stage.Config{Zones: zones, Forwards: true})
 	if err != nil {
 		return nil, err
 	}

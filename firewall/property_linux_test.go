@@ -19,19 +19,20 @@ import (
 )
 
 // load loads rules, or skips where nft or sandboxes are not to be had.
-func load(t *testing.T, text string) *Rules {
+func load(t testing.TB, text string) *Rules {
 	t.Helper()
-	r, err := LoadRules(t.Context(), ruleset.File{Name: "rules", Text: text})
+	return loadFile(t, ruleset.File{Name: "rules", Text: text})
+}
+
+// skipRefused skips where this machine gives no sandbox, or has no nft.
+func skipRefused(t testing.TB, err error) {
+	t.Helper()
 	if missing, ok := errors.AsType[*ruleset.MissingProgramError](err); ok {
 		t.Skip(missing.Error())
 	}
 	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
 		t.Skip(refused.Error())
 	}
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	return r
 }
 
 // randomRulesets is how many are tried; RANDOM_RULESETS says another number.
@@ -136,19 +137,42 @@ type socketQuestion struct {
 	Protocol string
 	To       netip.AddrPort
 	Want     string
+	// Landed are where the packet may come to, where that is another place, and
+	// LandedZone the zone that is there; "" is the machine's.
+	Landed     []netip.AddrPort
+	LandedZone string
 }
 
 // askSockets asks each question by a socket of its zone, with a program that
 // answers, and returns those that were answered otherwise than wanted.
 var askSockets = sandbox.Register("firewall/ask-sockets", func(ctx context.Context, in *sandbox.Inside, questions []socketQuestion) (wrong []string, err error) {
 	byZone := map[string][]socketQuestion{}
+	var stops []func()
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
 	for _, q := range questions {
 		byZone[q.Zone] = append(byZone[q.Zone], q)
-		stop, err := answer(ctx, q)
-		if err != nil {
-			return nil, err
+		listening := []netip.AddrPort{q.To}
+		if len(q.Landed) > 0 {
+			listening = q.Landed
 		}
-		defer stop()
+		zone := stage.Machine
+		if q.LandedZone != "" {
+			zone = q.LandedZone
+		}
+		for _, at := range listening {
+			err := in.Do(zone, func() error {
+				stop, err := answer(ctx, q.Protocol, at)
+				stops = append(stops, stop)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
 	}
 	for zone, its := range byZone {
 		err := in.Do(zone, func() error {
@@ -175,21 +199,21 @@ var askSockets = sandbox.Register("firewall/ask-sockets", func(ctx context.Conte
 	return wrong, nil
 })
 
-// answer is a program at a port, in the machine's zone. One that is asked twice
-// has one program.
-func answer(ctx context.Context, q socketQuestion) (stop func(), err error) {
+// answer is a program at a port, in the zone of the calling thread. One that is
+// asked twice has one program.
+func answer(ctx context.Context, protocol string, at netip.AddrPort) (stop func(), err error) {
 	kind, family := sock.TCP, sock.IPv4
-	if q.Protocol == "udp" {
+	if protocol == "udp" {
 		kind = sock.UDP
 	}
-	if q.To.Addr().Is6() {
+	if at.Addr().Is6() {
 		family = sock.IPv6
 	}
 	s, err := sock.New(kind, family)
 	if err != nil {
-		return nil, err
+		return func() {}, err
 	}
-	if err := s.Bind(q.To); err != nil {
+	if err := s.Bind(at); err != nil {
 		_ = s.Close()
 		return func() {}, nil
 	}

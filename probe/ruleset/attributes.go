@@ -253,6 +253,8 @@ const (
 	networkBase = 1
 	cmpEqual    = 0
 	cmpUnequal  = 1
+	cmpAtMost   = 3
+	cmpAtLeast  = 5
 )
 
 // compat is the protocol that iptables-nft told the kernel beside a rule with a

@@ -70,6 +70,12 @@ func (b body) noteAddresses(t Table, m match, note func(bool, Span)) {
 	if offset := b[m.begin].data.Uint32(payloadOffset); offset == 8 || offset == 24 {
 		size = 16
 	}
+	if b.spans(m) {
+		from, _ := b[m.ends[0]].data.Nested(cmpData).Find(dataValue)
+		to, _ := b[m.ends[1]].data.Nested(cmpData).Find(dataValue)
+		note(source, Span{masked(from, nil, size).First, masked(to, nil, size).Last})
+		return
+	}
 	for _, i := range m.ends {
 		e := b[i]
 		switch e.name {
@@ -91,6 +97,17 @@ func (b body) noteAddresses(t Table, m match, note func(bool, Span)) {
 			}
 		}
 	}
+}
+
+// spans says that a match is from one value to another by two comparisons, which
+// is how nft writes some ranges.
+func (b body) spans(m match) bool {
+	if len(m.ends) != 2 {
+		return false
+	}
+	first, last := b[m.ends[0]], b[m.ends[1]]
+	return first.name == "cmp" && last.name == "cmp" &&
+		first.data.Uint32(cmpOperation) == cmpAtLeast && last.data.Uint32(cmpOperation) == cmpAtMost
 }
 
 func span(from, to []byte) Span {

@@ -220,8 +220,10 @@ func (p Part) programs() []string {
 }
 
 var (
-	nftMessage      = regexp.MustCompile(`(?m)^(?:/dev/stdin|-):(\d+):\d+-\d+: (Error: .*)$`)
-	nftIncluded     = regexp.MustCompile(`(?m)^(\S+):(\d+):\d+-\d+: (Error: .*)$`)
+	nftMessage  = regexp.MustCompile(`(?m)^(?:/dev/stdin|-):(\d+):\d+-\d+: (Error: .*)$`)
+	nftIncluded = regexp.MustCompile(`(?m)^(\S+):(\d+):\d+-\d+: (Error: .*)$`)
+	// nftInterface is followed by the line that is wrong, and one that points.
+	nftInterface    = regexp.MustCompile(`Error: Interface does not exist\n(.*)\n([ \t]*\^+)`)
 	restoreProgram  = regexp.MustCompile(`^\S+restore(?: v\S+ \([a-z_]+\))?: `)
 	restoreLine     = regexp.MustCompile(`Error occurred at line: (\d+)|line (\d+) failed|line (\d+)`)
 	restoreHelpLine = regexp.MustCompile(`(?m)^(?:Error occurred at line: .*|Try .* for more information\.)$\n?`)
@@ -242,6 +244,9 @@ func (f File) fileError(p Part, failed *programError) *FileError {
 		} else if strings.Contains(failed.said, tooLong) {
 			e.Message += " (in a sandbox it can load no more at once than net.core.wmem_default bytes, about 212,000)"
 		}
+		if m := nftInterface.FindStringSubmatch(failed.said); m != nil && e.Message == "Error: Interface does not exist" {
+			e.Message = fmt.Sprintf("Error: Interface %q does not exist", pointedAt(m[1], m[2]))
+		}
 		return e
 	}
 	for _, group := range restoreLine.FindStringSubmatch(failed.said) {
@@ -255,6 +260,15 @@ func (f File) fileError(p Part, failed *programError) *FileError {
 		e.Message = text
 	}
 	return e
+}
+
+// pointedAt is the part of a line above the carets below it.
+func pointedAt(line, carets string) string {
+	first := strings.Index(carets, "^")
+	if first < 0 || first >= len(line) {
+		return ""
+	}
+	return line[first:min(len(carets), len(line))]
 }
 
 func number(text string) int {

@@ -101,8 +101,12 @@ func (f File) locateSaved(p Part, found *places) {
 	}
 }
 
-// locateJSON reads what nft -j writes (libnftables-json(5)).
+// locateJSON reads what nft -j writes (libnftables-json(5)). Where all of it is
+// one line, as nft prints it, that line says nothing.
 func (f File) locateJSON(p Part, found *places) {
+	if !strings.Contains(strings.TrimSpace(p.Text), "\n") {
+		return
+	}
 	decoder := json.NewDecoder(strings.NewReader(p.Text))
 	for {
 		token, err := decoder.Token()

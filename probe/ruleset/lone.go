@@ -234,13 +234,21 @@ func (e expression) hashlimitMode() int {
 	return oldName
 }
 
+// interfaceName is the name that a comparison asks for. It ends with a zero, if
+// not with many: without one it is the beginning of names.
+func interfaceName(value []byte) (string, bool) {
+	if n := len(value); n < 2 || n > interfaceNameBytes || value[n-1] != 0 || value[0] == 0 {
+		return "", false
+	}
+	return nlenc.String(value), true
+}
+
 // Mentions are the interfaces that rules and sets name, in no order, without
 // those that stand for many.
 func (r *Ruleset) Mentions() []string {
 	known := map[string]bool{}
 	note := func(value []byte) {
-		name := nlenc.String(value)
-		if len(value) == interfaceNameBytes && name != "" && !strings.ContainsAny(name, "*/ ") {
+		if name, ok := interfaceName(value); ok && !strings.ContainsAny(name, "*/ ") {
 			known[name] = true
 		}
 	}

@@ -1,7 +1,6 @@
 package ruleset
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
@@ -20,10 +19,10 @@ type RuleID struct {
 func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 	whole := *r
 	whole.Tables = slices.Clone(r.Tables)
-	for i := range whole.Tables {
-		t := &whole.Tables[i]
-		t.Chains, t.Sets = slices.Clone(t.Chains), slices.Clone(t.Sets)
-		for j, c := range t.Chains {
+	for i, t := range whole.Tables {
+		chains := slices.Clone(t.Chains)
+		var twins []Set
+		for j, c := range chains {
 			if c.Bound {
 				continue
 			}
@@ -32,22 +31,24 @@ func (r *Ruleset) Probing(rules []RuleID) *Ruleset {
 				if !slices.Contains(rules, RuleID{t.Family, t.Name, rule.Handle}) {
 					continue
 				}
-				if probe, ok := t.matching(rule); ok {
+				if probe, sets, ok := rule.matching(t); ok {
 					probes = append(probes, probe)
+					twins = append(twins, sets...)
 				}
 			}
-			t.Chains[j].Rules = slices.Concat(probes, c.Rules)
+			chains[j].Rules = slices.Concat(probes, c.Rules)
 		}
+		whole.Tables[i].Chains, whole.Tables[i].Sets = chains, slices.Concat(t.Sets, twins)
 	}
 	return &whole
 }
 
-// matching is a rule without what it does to a packet. A set that is a part of
-// it is made again: it cannot be one of two rules.
-func (t *Table) matching(r Rule) (Rule, bool) {
+// matching is the rule without what it does to a packet. A set that is part of
+// the rule cannot be part of two, so that it has a twin of each.
+func (r Rule) matching(t Table) (probe Rule, twins []Set, ok bool) {
 	b, ok := bodyOf(r)
 	if !ok {
-		return r, false
+		return r, nil, false
 	}
 	end := 0
 	for _, m := range b.matches() {
@@ -62,27 +63,30 @@ func (t *Table) matching(r Rule) (Rule, bool) {
 	}
 	b = slices.Clone(b[:end])
 	for i, e := range b {
-		if e.name != "lookup" {
+		at := slices.IndexFunc(t.Sets, func(s Set) bool { return s.Anonymous && e.name == "lookup" && s.Name == e.data.Text(lookupSet) })
+		if at < 0 {
 			continue
 		}
-		name := e.data.Text(lookupSet)
-		k := slices.IndexFunc(t.Sets, func(s Set) bool { return s.Name == name && s.Anonymous })
-		if k < 0 {
-			continue
-		}
-		again := t.Sets[k]
-		again.Name = fmt.Sprintf("%s-%d-%d", name, r.Handle, i)
-		a, err := nfnl.Parse(again.Attributes)
+		twin, err := t.Sets[at].named(t.Sets[at].Name + "-probe")
 		if err != nil {
-			return r, false
+			return r, nil, false
 		}
-		if again.Attributes, err = a.With(setName, zeroEnded(again.Name)).Encode(); err != nil {
-			return r, false
-		}
-		t.Sets = append(t.Sets, again)
-		b[i] = expression{e.name, e.data.With(lookupSet, zeroEnded(again.Name))}
+		twins = append(twins, twin)
+		b[i].data = e.data.With(lookupSet, zeroEnded(twin.Name))
 	}
-	return b.rule(r)
+	probe, ok = b.rule(r)
+	return probe, twins, ok
+}
+
+// named is the set by another name.
+func (s Set) named(name string) (Set, error) {
+	a, err := nfnl.Parse(s.Attributes)
+	if err != nil {
+		return s, err
+	}
+	s.Name = name
+	s.Attributes, err = a.With(setName, zeroEnded(name)).Encode()
+	return s, err
 }
 
 // LeadsTo says that a rule, or a map, leads to a chain.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -124,32 +125,43 @@ func (q *questions) ask(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, q.recorder.release(), q.forget()) }()
 	for round := range rounds {
-		before := q.losses()
+		before, err := q.losses()
+		if err != nil {
+			return err
+		}
 		if err := q.send(ctx, round > 0); err != nil {
 			return err
 		}
 		if err := q.recorder.seen(ctx, q.accepted); err != nil {
 			return err
 		}
-		if q.losses() == before {
+		after, err := q.losses()
+		if err != nil {
+			return err
+		}
+		if after == before {
 			return nil
 		}
 	}
-	return errors.New("packets were lost on the way each time: the machine's backlog (net.core.netdev_max_backlog) was full")
+	return errors.New("packets were lost on the way each time: the machine's backlog (net.core.netdev_max_backlog) or a receive buffer (net.core.rmem_max) was full")
 }
 
 // losses counts the packets that queues on the way had no room for. Those of
 // the backlog are of all network namespaces together.
-func (q *questions) losses() (lost uint64) {
+func (q *questions) losses() (lost uint64, err error) {
 	if softnet, err := counters.ReadSoftnet(); err == nil {
 		for _, cpu := range softnet.PerCPU {
 			lost += uint64(cpu.Dropped)
 		}
 	}
 	for d := range q.eachDoor {
-		lost += uint64(d.losses())
+		its, err := d.losses()
+		if err != nil {
+			return 0, err
+		}
+		lost += uint64(its)
 	}
-	return lost
+	return lost, nil
 }
 
 func (q *questions) eachDoor(yield func(*door) bool) {
@@ -205,35 +217,26 @@ func (q *questions) establish() error {
 }
 
 // remembered says that connection tracking remembers packets of a sweep: those
-// of its own connections, and those over lo, which leave the machine before they
-// come to where they are recorded.
+// of its own connections, and those over lo, which are confirmed on their way
+// out, before they come to where they are recorded. The next packets between the
+// same ports would belong to them.
 func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
 
-// forget removes what connection tracking remembers, which is full some time, and
-// keeps what address translation did to a first packet.
+// forget removes what connection tracking remembers.
 func (q *questions) forget() error {
 	if !slices.ContainsFunc(q.sweeps, q.remembered) {
 		return nil
+	}
+	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	if err != nil || string(count) == "0\n" {
+		return nil // nothing is tracked
 	}
 	c, err := openConnections()
 	if err != nil {
 		return err
 	}
 	defer c.close()
-	err = c.forget()
-	if !slices.ContainsFunc(q.sweeps, Sweep.connects) && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)) {
-		return nil // a kernel that gives no hold on it
-	}
-	return err
-}
-
-// ends are where a packet comes from and goes to.
-func (t *template) ends(number uint16) (from, to netip.AddrPort) {
-	s := t.sweep
-	if s.Burst > 0 {
-		return netip.AddrPortFrom(s.Source, s.SourcePort+number), netip.AddrPortFrom(s.To, s.Ports[0].First)
-	}
-	return netip.AddrPortFrom(s.Source, s.SourcePort), netip.AddrPortFrom(s.To, number)
+	return c.forget()
 }
 
 func (q *questions) accepted(tagged int, number uint16, at netip.AddrPort) {
@@ -419,7 +422,7 @@ func (w *worker) sendBatch(fd, sweep int) error {
 		sent += n
 		switch {
 		case err == nil:
-		case errors.Is(err, unix.EPERM):
+		case errors.Is(err, unix.EPERM), fd == w.doors[sweep].raw && isUnroutable(err):
 			w.refused(sweep, w.numbers[sent])
 			sent++
 		case (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS)) && retries < 1000:
@@ -431,6 +434,13 @@ func (w *worker) sendBatch(fd, sweep int) error {
 		}
 	}
 	return nil
+}
+
+// isUnroutable says that the output hook gave a packet a destination that no
+// route leads to from its source: from 127.0.0.1 that is every other interface
+// (EINVAL, route_localnet in Documentation/networking/ip-sysctl.rst).
+func isUnroutable(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
 }
 
 // allowedCPUs are the processors that this process may use.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -27,12 +28,13 @@ const (
 	// answerBytes is as much of an answer as is read: an ICMP error with the
 	// headers of what it is about.
 	answerBytes = 192
-	// receiveBuffer is as large as net.core.rmem_max usually lets it be.
-	receiveBuffer = 208 << 10
 	// etherMarker is the first type for local experiments (IEEE 802).
 	etherMarker = 0x88b5
 	etherHeader = 14
 )
+
+// receiveBuffer is as large as net.core.rmem_max usually lets it be, in bytes.
+var receiveBuffer = 208 << 10
 
 // door is where packets of one zone and family go out, and answers come in.
 // Closing a packet socket takes milliseconds, so that doors stay open.
@@ -314,14 +316,29 @@ func (d *door) drain(add func(answer)) error {
 }
 
 // losses are the answers for which the sockets had no room so far.
-func (d *door) losses() (lost uint32) {
-	const drops = 8 // SK_MEMINFO_DROPS
+func (d *door) losses() (lost uint32, err error) {
 	for _, i := range d.ins {
-		if text, err := unix.GetsockoptString(i.fd, unix.SOL_SOCKET, unix.SO_MEMINFO); err == nil && len(text) >= 4*(drops+1) {
-			lost += binary.NativeEndian.Uint32([]byte(text[4*drops:]))
+		its, err := i.losses()
+		if err != nil {
+			return 0, err
 		}
+		lost += its
 	}
-	return lost
+	return lost, nil
+}
+
+// losses are counted by the kernel (SO_MEMINFO, linux/sock_diag.h). The call is
+// made here: unix.GetsockoptString ends at the first zero.
+func (i inlet) losses() (uint32, error) {
+	const drops = 8 // SK_MEMINFO_DROPS
+	var info [drops + 1]uint32
+	length := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(i.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info[0])), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("ask what a socket had no room for: %w", errno)
+	}
+	return info[drops], nil
 }
 
 // markersSent numbers the markers of this process.

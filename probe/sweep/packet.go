@@ -39,6 +39,9 @@ const (
 
 	ipv4Bytes = 20
 	ipv6Bytes = 40
+	// ipv6HopsAt is in the IP header.
+	ipv6HopsAt = 7
+
 	udpBytes  = 8
 	icmpBytes = 8
 	tcpBytes  = 20
@@ -67,7 +70,9 @@ type template struct {
 	sweep Sweep
 	// number is that of the sweep in its recording.
 	number int
-	packet []byte
+	// ephemeral says that any source port will do.
+	ephemeral bool
+	packet    []byte
 	// header is how long the IP header is.
 	header int
 	// sum is that of pseudo header and segment as they are in packet, without
@@ -88,10 +93,11 @@ func (p Protocol) number(ipv6 bool) byte {
 }
 
 func newTemplate(s Sweep, number int) *template {
-	if s.SourcePort == 0 {
+	t := &template{number: number, ephemeral: s.SourcePort == 0}
+	if t.ephemeral {
 		s.SourcePort = sourcePorts[s.State]
 	}
-	t := &template{sweep: s, number: number}
+	t.sweep = s
 	segment := s.segment()
 	protocol := s.Protocol.number(s.To.Is6())
 	header := ipHeader(s.Source, s.To, protocol, len(segment))
@@ -157,8 +163,22 @@ func (s Sweep) about() (from, to netip.AddrPort) {
 	return netip.AddrPortFrom(s.To, sourcePorts[Related]), netip.AddrPortFrom(s.Source, relatedPort)
 }
 
+// hops is the time to live, or hop limit, of packets.
+const hops = 64
+
+// hopsOf is the hop limit that an ICMPv6 message has to have. What goes no
+// further than the cable is taken with that alone.
+func hopsOf(kind byte) byte {
+	switch {
+	case kind >= 133 && kind <= 137, kind == 141, kind == 142, kind == 148, kind == 149:
+		return 255 // RFC 4861, RFC 3122, RFC 3971
+	case kind >= 130 && kind <= 132, kind == 143, kind >= 151 && kind <= 153:
+		return 1 // RFC 2710, RFC 9777, RFC 4286
+	}
+	return hops
+}
+
 func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
-	const hops = 64
 	if to.Is4() {
 		b := make([]byte, ipv4Bytes)
 		b[0] = 4<<4 | ipv4Bytes/4
@@ -180,15 +200,43 @@ func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
 	return b
 }
 
+// ends are where a packet comes from and goes to.
+func (t *template) ends(number uint16) (from, to netip.AddrPort) {
+	s := t.sweep
+	source, port := s.SourcePort, number
+	if s.Burst > 0 {
+		source, port = s.SourcePort+number, s.Ports[0].First
+	}
+	if s.Source == s.To && t.ephemeral {
+		source = apart(source, port)
+	}
+	return netip.AddrPortFrom(s.Source, source), netip.AddrPortFrom(s.To, port)
+}
+
+// apart is the port that a packet over lo comes from, such that none is the
+// answer to another of the call: what goes to a port that packets come from comes
+// from other ports, and what goes to those from others again.
+func apart(source, port uint16) uint16 {
+	const (
+		first  = 54320 // the least of sourcePorts, of which there are three
+		second = 54310
+		third  = 54300
+	)
+	switch state := source - first; {
+	case port >= first && port < first+3:
+		return second + state
+	case port >= second && port < second+3:
+		return third + state
+	}
+	return source
+}
+
 // write makes one packet of the template in a buffer and says how long it is.
 // The number is the port, or that of a packet of a burst.
 func (t *template) write(b []byte, number uint16) int {
 	n := copy(b, t.packet)
 	segment := b[t.header:n]
-	port, source := number, t.sweep.SourcePort
-	if t.sweep.Burst > 0 {
-		port, source = t.sweep.Ports[0].First, t.sweep.SourcePort+number
-	}
+	from, to := t.ends(number)
 	var written, sumAt int
 	switch t.sweep.Protocol {
 	case TCP:
@@ -201,12 +249,15 @@ func (t *template) write(b []byte, number uint16) int {
 		written, sumAt = udpBytes, udpChecksumAt
 	case ICMP:
 		written, sumAt = icmpTagAt, 2
-		segment[0] = byte(port)
+		segment[0] = byte(to.Port())
+		if t.sweep.To.Is6() {
+			b[ipv6HopsAt] = hopsOf(segment[0])
+		}
 	}
 	putTag(segment[written:], t.number, number)
 	if t.sweep.Protocol != ICMP {
-		binary.BigEndian.PutUint16(segment, source)
-		binary.BigEndian.PutUint16(segment[2:], port)
+		binary.BigEndian.PutUint16(segment, from.Port())
+		binary.BigEndian.PutUint16(segment[2:], to.Port())
 	}
 	sum := t.sum
 	// Only what was written now is not in the sum yet.

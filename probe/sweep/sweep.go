@@ -63,7 +63,8 @@ type Sweep struct {
 	// machine itself.
 	Source netip.Addr `json:"source"`
 	To     netip.Addr `json:"to"`
-	// SourcePort is one of the ephemeral range where it is 0.
+	// SourcePort is one of the ephemeral range where it is 0, and not for all
+	// ports the same.
 	SourcePort uint16   `json:"source_port,omitempty"`
 	Protocol   Protocol `json:"protocol"`
 	// State is New where it is "". A packet that is to be new does not belong to
@@ -78,7 +79,8 @@ type Sweep struct {
 	Burst uint16 `json:"burst,omitempty"`
 }
 
-// sourcePorts are those of the ephemeral range that packets come from.
+// sourcePorts are those of the ephemeral range that packets come from, one after
+// the other.
 var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322, Related: 54323}
 
 // Run is ports next to one another to which the same happens.
@@ -86,8 +88,9 @@ type Run struct {
 	First uint16 `json:"first"`
 	Last  uint16 `json:"last"`
 	verdict.Verdict
-	// Local says that the kernel refused to send the packet (EPERM): a rule of
-	// the output or postrouting hook dropped or rejected it.
+	// Local says that the kernel refused to send the packet: a rule of the output
+	// or postrouting hook dropped or rejected it (EPERM), or sent it where no
+	// route leads.
 	Local bool `json:"local,omitempty"`
 	// Landed is where an accepted packet came to, if that was not where it was
 	// sent. A port of 0 stands for each packet's own.

@@ -18,6 +18,9 @@ type Step struct {
 	// Handle is the rule's; 0 for a policy.
 	Handle  uint64          `json:"handle,omitempty"`
 	Verdict nftrace.Verdict `json:"verdict"`
+	// NAT says that Base is of the type nat. Who knows the ruleset sets it: a
+	// trace does not tell.
+	NAT bool `json:"nat,omitempty"`
 }
 
 // Way is what one packet met.
@@ -31,29 +34,38 @@ type Way struct {
 	Steps []Step `json:"steps,omitempty"`
 }
 
-// Decision is the step that decided about the packet: that which dropped it,
-// or, of those that accepted it, the last rule, and where there is none the last
-// policy. None was met where no base chain is on its way.
+// Decision is the step that decided about the packet: that which dropped it, or,
+// of those that accepted it, the last rule, and where there is none the last
+// policy. What translates addresses comes after what filters, since it is not
+// there to decide. None was met where no base chain is on the packet's way.
 func (w Way) Decision() (Step, bool) {
-	var rule, policy *Step
+	var best *Step
 	for i, step := range w.Steps {
 		switch {
 		case !step.Verdict.Final():
 		case step.Verdict.Code != nftrace.Accept:
 			return step, true
-		case step.Handle != 0:
-			rule = &w.Steps[i]
-		default:
-			policy = &w.Steps[i]
+		case best == nil || step.weight() >= best.weight():
+			best = &w.Steps[i]
 		}
 	}
-	switch {
-	case rule != nil:
-		return *rule, true
-	case policy != nil:
-		return *policy, true
+	if best == nil {
+		return Step{}, false
 	}
-	return Step{}, false
+	return *best, true
+}
+
+// weight is how much a step that accepts says about why.
+func (s Step) weight() int {
+	switch {
+	case s.Handle != 0 && !s.NAT:
+		return 3
+	case s.Handle != 0:
+		return 2
+	case !s.NAT:
+		return 1
+	}
+	return 0
 }
 
 // Trace sends all packets of some sweeps and returns what each met, in the
