@@ -288,8 +288,10 @@ func (b body) addresses(i int, s match) []alteration {
 		masked.data = append(masked.data, netlink.Attribute{Type: bitwiseMask | netlink.Nested}, netlink.Attribute{Type: bitwiseXor | netlink.Nested})
 		masked = masked.withValue(bitwiseMask, mask).withValue(bitwiseXor, make([]byte, size))
 		other := expression{"payload", load.data.WithUint32(payloadLength, uint32(size))}
-		list = append(list, alteration{ShiftAddress, fmt.Sprintf("the length of the network of %s, %d, becomes %d", s.name, bits, length),
-			b.with(s.begin, i+1, other, masked, e.withValue(cmpData, wide))})
+		list = append(list, alteration{
+			ShiftAddress, fmt.Sprintf("the length of the network of %s, %d, becomes %d", s.name, bits, length),
+			b.with(s.begin, i+1, other, masked, e.withValue(cmpData, wide)),
+		})
 	}
 	return list
 }
@@ -314,8 +316,10 @@ func (b body) masks(s match) []alteration {
 	var list []alteration
 	for _, other := range []int{length - 1, length + 1} {
 		if other >= 0 && other <= 8*len(s.mask) {
-			list = append(list, alteration{ShiftAddress, fmt.Sprintf("the length of the network of %s, %d, becomes %d", s.name, length, other),
-				b.with(s.last, s.last+1, e.withValue(bitwiseMask, maskOf(other, len(s.mask))))})
+			list = append(list, alteration{
+				ShiftAddress, fmt.Sprintf("the length of the network of %s, %d, becomes %d", s.name, length, other),
+				b.with(s.last, s.last+1, e.withValue(bitwiseMask, maskOf(other, len(s.mask)))),
+			})
 		}
 	}
 	return list
@@ -434,8 +438,10 @@ func (b body) extension(i int) []alteration {
 			}
 			changed := append([]byte(nil), info...)
 			binary.NativeEndian.PutUint16(changed[at:], uint16(other))
-			list = append(list, alteration{ShiftPort, fmt.Sprintf("port %d of the match %s becomes %d", port, strings.TrimSpace(name), other),
-				b.with(i, i+1, expression{e.name, e.data.With(extensionInfo, changed)})})
+			list = append(list, alteration{
+				ShiftPort, fmt.Sprintf("port %d of the match %s becomes %d", port, strings.TrimSpace(name), other),
+				b.with(i, i+1, expression{e.name, e.data.With(extensionInfo, changed)}),
+			})
 		}
 	}
 	return list
