@@ -278,11 +278,6 @@ func (s *Session) askBursts(ctx context.Context, rules *ruleset.Ruleset, c *chec
 	return nil
 }
 
-// broken says that some expectation does not hold.
-func (c *checked) broken() bool {
-	return slices.ContainsFunc(c.outcomes, func(o Outcome) bool { return len(o.Breaches) > 0 })
-}
-
 // hold compares a run with what is wanted.
 func (c *checked) hold(i int, run sweep.Run) {
 	q := c.questions[i]

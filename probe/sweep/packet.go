@@ -62,6 +62,10 @@ const (
 // for a maximum segment size.
 var synOptions = []byte{2, 4, 0x05, 0xb4, 4, 2, 1, 1, 1, 3, 3, 7}
 
+// packetBytes is room for the longest packet of a sweep, with its Ethernet
+// header.
+const packetBytes = 128
+
 // udpPayload is how long a datagram's payload is, of which the tag is the first.
 const udpPayload = 8
 

@@ -14,10 +14,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// Table is the name of the table that records, in family inet. Once it is there
-// it may stay as long as the sandbox.
-const Table = "loopcheck_sweep"
-
 // lastPriority is after everything but what confirms connections (NF_IP_PRI_
 // CONNTRACK_CONFIRM in linux/netfilter_ipv4.h).
 const lastPriority = math.MaxInt32 - 1

@@ -83,6 +83,10 @@ type Sweep struct {
 // the other.
 var sourcePorts = map[State]uint16{"": 54321, New: 54321, Established: 54320, Invalid: 54322, Related: 54323}
 
+// Table is the name of the table that records, in family inet. Once it is there
+// it may stay as long as the sandbox.
+const Table = "loopcheck_sweep"
+
 // Run is ports next to one another to which the same happens.
 type Run struct {
 	First uint16 `json:"first"`
