@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -171,48 +170,6 @@ func (q *questions) eachQueue(yield func(*queue) bool) {
 		}
 		known[d.queue] = true
 	}
-}
-
-// establish makes the connections that packets of established ones belong to.
-func (q *questions) establish() error {
-	var c *connections
-	for _, t := range q.outs {
-		if t.sweep.State != Established {
-			continue
-		}
-		if c == nil {
-			var err error
-			if c, err = openConnections(); err != nil {
-				return err
-			}
-			defer c.close()
-		}
-		for _, r := range t.sweep.numbers() {
-			for n := int(r.First); n <= int(r.Last); n++ {
-				from, to := t.ends(uint16(n))
-				if err := c.establish(t.sweep, from, to); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// forget removes what connection tracking keeps: the connections that were
-// made, and those that packets over lo began, which are confirmed on their way
-// out. The next packets between the same ports would belong to them.
-func (q *questions) forget() error {
-	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
-	if err != nil || string(count) == "0\n" {
-		return nil // nothing is tracked
-	}
-	c, err := openConnections()
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return c.forget()
 }
 
 func (q *questions) accepted(sweep int, number uint16, at netip.AddrPort) {

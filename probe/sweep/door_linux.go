@@ -22,9 +22,6 @@ const (
 	// sendBatch is how many packets one system call sends. The answers of a
 	// batch have to fit in the receive buffers.
 	sendBatch = 64
-	// packetBytes is room for the longest packet of a sweep, with its Ethernet
-	// header.
-	packetBytes = 128
 	// answerBytes is as much of an answer as is read: an ICMP error with the
 	// headers of what it is about.
 	answerBytes = 192

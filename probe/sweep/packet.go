@@ -16,6 +16,10 @@ const maxSweeps = 256
 
 const tagBytes = 4
 
+// packetBytes is room for the longest packet of a sweep, with its Ethernet
+// header.
+const packetBytes = 128
+
 func putTag(b []byte, sweep int, number uint16) {
 	b[0], b[1] = tagMark, byte(sweep)
 	binary.BigEndian.PutUint16(b[2:], number)
