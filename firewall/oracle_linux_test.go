@@ -181,7 +181,8 @@ func (o *oracle) traces(t *testing.T, maps *Maps) {
 	t.Logf("%d ways compared", len(ways))
 }
 
-// natChains are those of the type nat, as nft lists them.
+// natChains are those of the type nat. They come from the ruleset as this package
+// reads it: what nft prints of a trace does not tell.
 func (o *oracle) natChains() map[string]bool {
 	nats := map[string]bool{}
 	for _, table := range o.rules.Tables {
