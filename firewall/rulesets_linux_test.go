@@ -330,7 +330,10 @@ func (p ported) decides(t *testing.T, file ruleset.File, maps *Maps, place, text
 	if _, err := fmt.Sscan(place, &zone, &protocol, &family, &port); err != nil {
 		t.Fatal(err)
 	}
-	m, _ := maps.Find(zone, protocol, family)
+	m, known := maps.Find(zone, protocol, family)
+	if !known && family == "ipv6" {
+		return // the machine has none
+	}
 	r, found := m.At(port)
 	if !found || r.Rule < 0 {
 		t.Errorf("%s: %s", place, maps.Decided(r))

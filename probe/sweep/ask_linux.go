@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -182,61 +180,6 @@ func (q *questions) eachQueue(yield func(*queue) bool) {
 		}
 		known[d.queue] = true
 	}
-}
-
-// establish makes the connections that packets of established ones belong to.
-func (q *questions) establish() error {
-	if !slices.ContainsFunc(q.sweeps, Sweep.connects) {
-		return nil
-	}
-	c, err := openConnections()
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	for _, t := range q.outs {
-		if t.sweep.State == Related {
-			from, to := t.sweep.about()
-			if err := c.establish(UDP, from, to); err != nil {
-				return err
-			}
-		}
-		if t.sweep.State != Established {
-			continue
-		}
-		for _, r := range t.sweep.numbers() {
-			for n := int(r.First); n <= int(r.Last); n++ {
-				from, to := t.ends(uint16(n))
-				if err := c.establish(t.sweep.Protocol, from, to); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return c.flush()
-}
-
-// remembered says that connection tracking remembers packets of a sweep: those
-// of its own connections, and those over lo, which are confirmed on their way
-// out, before they come to where they are recorded. The next packets between the
-// same ports would belong to them.
-func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
-
-// forget removes what connection tracking remembers.
-func (q *questions) forget() error {
-	if !slices.ContainsFunc(q.sweeps, q.remembered) {
-		return nil
-	}
-	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
-	if err != nil || string(count) == "0\n" {
-		return nil // nothing is tracked
-	}
-	c, err := openConnections()
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	return c.forget()
 }
 
 func (q *questions) accepted(tagged int, number uint16, at netip.AddrPort) {

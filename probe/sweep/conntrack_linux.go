@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -155,4 +157,59 @@ func tuple(protocol byte, from, to netip.AddrPort) []byte {
 			netlink.Attribute{Type: protoTo, Data: binary.BigEndian.AppendUint16(nil, to.Port())}),
 	}.Encode()
 	return b
+}
+
+// establish makes the connections that packets of established ones belong to.
+func (q *questions) establish() error {
+	if !slices.ContainsFunc(q.sweeps, Sweep.connects) {
+		return nil
+	}
+	c, err := openConnections()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for _, t := range q.outs {
+		if t.sweep.State == Related {
+			from, to := t.sweep.about()
+			if err := c.establish(UDP, from, to); err != nil {
+				return err
+			}
+		}
+		if t.sweep.State != Established {
+			continue
+		}
+		for _, r := range t.sweep.numbers() {
+			for n := int(r.First); n <= int(r.Last); n++ {
+				from, to := t.ends(uint16(n))
+				if err := c.establish(t.sweep.Protocol, from, to); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return c.flush()
+}
+
+// remembered says that connection tracking remembers packets of a sweep: those
+// of its own connections, and those over lo, which are confirmed on their way
+// out, before they come to where they are recorded. The next packets between the
+// same ports would belong to them.
+func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
+
+// forget removes what connection tracking remembers.
+func (q *questions) forget() error {
+	if !slices.ContainsFunc(q.sweeps, q.remembered) {
+		return nil
+	}
+	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+	if err != nil || string(count) == "0\n" {
+		return nil // nothing is tracked
+	}
+	c, err := openConnections()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.forget()
 }
