@@ -189,8 +189,11 @@ func (c *configuration) set(f *pflag.Flag, node *yaml.Node) error {
 // function that parses it.
 func misfit(f *pflag.Flag, value string) string {
 	kind := f.Value.Type()
-	if kind == "bool" {
+	switch kind {
+	case "bool":
 		kind = "true or false"
+	case "int":
+		kind = "a whole number"
 	}
 	return fmt.Sprintf("%q does not fit: write %s", value, kind)
 }

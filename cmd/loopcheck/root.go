@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return usagef("%s takes no argument, but was given %q: see `%s --help`", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
-// flagError says which flags there are.
+// flagError says which flags there are, or what one takes.
 func flagError(cmd *cobra.Command, err error) error {
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -91,6 +92,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	})
 	if strings.HasPrefix(err.Error(), "unknown") {
 		return usagef("%w: %s takes %s", err, cmd.CommandPath(), strings.Join(names, ", "))
+	}
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return usagef("--%s: %s", wrong.GetFlag().Name, misfit(wrong.GetFlag(), wrong.GetValue()))
 	}
 	return usagef("%w: see `%s --help`", err, cmd.CommandPath())
 }

@@ -180,8 +180,8 @@ func read(c *icmp.PacketConn, to netip.Addr, buf []byte) (n, ttl int, from net.A
 }
 
 // refuseOthers keeps out of a raw socket what is no reply: echo requests, of
-// which loopback would deliver our own first, and errors, which others may be
-// sent in floods. In a small receive buffer they leave no room for the reply.
+// which loopback would deliver our own first, and destination unreachable, of
+// which others may be sent floods. In a small receive buffer they leave no room for the reply.
 // Every other type comes in, so that a reply of a wrong type is seen.
 func refuseOthers(c *icmp.PacketConn, to netip.Addr) {
 	// Not every system has the filter. Without it the request only comes in
