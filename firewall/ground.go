@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/probe/stage"
@@ -37,14 +39,16 @@ func NewGround(ctx context.Context, r *Rules, c stage.Config) (*Ground, error) {
 	return &Ground{Stage: s}, nil
 }
 
-// interfaces are those that the rules name, in order, without lo.
+// interfaces are those that the rules name, in order, without lo. Of those that
+// they name together, as by docker*, the machine's own, or one.
 func (r *Rules) interfaces() []string {
 	names := r.Mentions()
-	if r.Source != Live {
-		// What they name by index was there when they were loaded.
-		for name := range r.Interfaces {
-			names = append(names, name)
+	for _, beginning := range r.Patterns() {
+		named := slices.DeleteFunc(slices.Collect(maps.Keys(r.around.addresses)), func(name string) bool { return !strings.HasPrefix(name, beginning) })
+		if len(named) == 0 && !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, beginning) }) {
+			named = []string{beginning + "0"} // one of those that it stands for
 		}
+		names = append(names, named...)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return !stageable(name) })
 	slices.Sort(names)

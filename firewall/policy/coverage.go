@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/probe/nftrace"
@@ -70,7 +71,7 @@ func (c *Coverage) Of(use Use) (n int) {
 // Cover finds which rules the packets of a policy meet, which none does, and
 // which no packet can.
 func Cover(ctx context.Context, p *Policy, rules *firewall.Rules) (*Coverage, error) {
-	s, err := Open(ctx, p, rules, ownable(p, rules)...)
+	s, err := Open(ctx, p, rules, thin(ownable(p, rules))...)
 	if err != nil {
 		return nil, err
 	}
@@ -243,13 +244,17 @@ func (s *Session) shadows(ctx context.Context, c *Coverage, missed []ruleset.Rul
 		if r.Use != Dead {
 			continue
 		}
-		its, matched := deciders[ruleset.RuleID{Family: r.Family, Table: r.Table, Handle: r.Handle}]
+		id := ruleset.RuleID{Family: r.Family, Table: r.Table, Handle: r.Handle}
+		its, matched := deciders[id]
+		unasked := s.unasked(s.Rules.Only(id))
 		switch {
 		case matched && len(its) > 0:
 			r.Use = Shadowed
 			r.Shadows = slices.SortedFunc(maps.Keys(its), func(a, b firewall.Rule) int { return int(a.Handle) - int(b.Handle) })
 		case !s.referred(r.Rule):
 			r.Why = "nothing leads to its chain"
+		case unasked != "":
+			r.Why = "no packet that was tried matches it, but " + unasked
 		default:
 			r.Why = "no packet that was tried matches it: from every zone, of every protocol and state, around every port and address that the rules compare with"
 		}
@@ -272,4 +277,31 @@ func before(way sweep.Way, rule sweep.Step) (sweep.Step, bool) {
 func (s *Session) referred(r firewall.Rule) bool {
 	c, found := s.Rules.Chain(r.Family, r.Table, r.Chain)
 	return found && (c.Base != nil || s.Rules.LeadsTo(r.Family, r.Table, r.Chain))
+}
+
+// unasked says why packets of other kinds than those that are tried may meet some
+// rules; "" where rules go by nothing else.
+func (s *Session) unasked(rules *ruleset.Ruleset) string {
+	there := func(fits func(name string) bool) bool {
+		return slices.ContainsFunc(s.Policy.Zones, func(z Zone) bool { return fits(z.Interface) })
+	}
+	var missing []string
+	for _, name := range rules.Mentions() {
+		if name != "lo" && !there(func(zone string) bool { return zone == name }) {
+			missing = append(missing, name)
+		}
+	}
+	for _, beginning := range rules.Patterns() {
+		if !there(func(zone string) bool { return strings.HasPrefix(zone, beginning) }) {
+			missing = append(missing, beginning+"*")
+		}
+	}
+	beyond := rules.Beyond()
+	switch {
+	case len(missing) > 0:
+		return "no zone of the policy has the interface " + strings.Join(missing, ", ")
+	case len(beyond) > 0:
+		return "they do not differ in " + strings.Join(beyond, ", ")
+	}
+	return ""
 }

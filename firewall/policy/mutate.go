@@ -74,7 +74,7 @@ func (e *BrokenError) Error() string {
 // which of them the policy notices. The progress, which may be nil, is told after
 // each.
 func Mutate(ctx context.Context, p *Policy, rules *firewall.Rules, progress func(done, all int)) (*Mutations, error) {
-	s, err := Open(ctx, p, rules, ownable(p, rules)...)
+	s, err := Open(ctx, p, rules, thin(ownable(p, rules))...)
 	if err != nil {
 		return nil, err
 	}
@@ -289,16 +289,31 @@ func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, one
 			}
 		}
 	}
-	one.Fate = Equivalent
-	switch odd, chance := m.Rules.OddPorts(), m.Rules.Chance(); {
-	case len(odd) > 0:
-		one.Fate, one.Why = Survived, "no packet that was tried is answered otherwise, but a rule computes with ports: "+odd[0].Text
-	case len(chance) > 0:
-		one.Fate, one.Why = Survived, "a rule decides by chance, so that nothing is certain: "+chance[0].Text
-	case mutant.Mutation == ruleset.ShiftLimit:
-		one.Fate, one.Why = Survived, "packets in a row are answered alike; a rate shows over a longer time only"
+	if one.Why = m.uncertain(mutant); one.Why != "" {
+		one.Fate = Survived
+	} else {
+		one.Fate = Equivalent
 	}
 	return nil
+}
+
+// uncertain says why a mutant that answers everything alike may yet differ; ""
+// where it cannot.
+func (m *mutating) uncertain(mutant ruleset.Mutant) string {
+	const alike = "no packet that was tried is answered otherwise, but "
+	switch odd, chance, unasked := m.Rules.OddPorts(), m.Rules.Chance(), m.unasked(m.Rules.About(mutant)); {
+	case len(odd) > 0:
+		return alike + "a rule computes with ports: " + odd[0].Text
+	case len(chance) > 0:
+		return "a rule decides by chance, so that nothing is certain: " + chance[0].Text
+	case mutant.Mutation == ruleset.ShiftLimit:
+		return "packets in a row are answered alike; a rate shows over a longer time only"
+	case unasked != "":
+		return alike + unasked
+	case m.leftOut() > 0:
+		return fmt.Sprintf("%s%d of the addresses and source ports around those that rules compare with were not tried", alike, m.leftOut())
+	}
+	return ""
 }
 
 // survived notes a packet that tells the mutant from the rules.

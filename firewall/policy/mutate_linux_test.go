@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,4 +89,62 @@ func TestSuggestionsKill(t *testing.T) {
 	if again.Of(Killed) <= before || again.Score <= m.Score {
 		t.Errorf("%d killed of before %d, score %.2f", again.Of(Killed), before, again.Score)
 	}
+}
+
+// What rules compare and packets do not differ in keeps a mutant from being
+// called equivalent, and a rule from being called dead without saying so.
+func TestNotEquivalent(t *testing.T) {
+	var many []string
+	for i := range 60 {
+		many = append(many, "10.1."+strconv.Itoa(i)+".1")
+	}
+	for name, c := range map[string]struct{ rule, why string }{
+		"interface": {`iifname "wg7" tcp dport 99 accept`, "no zone of the policy has the interface wg7"},
+		"pattern":   {`iifname "veth*" tcp dport 99 accept`, "no zone of the policy has the interface veth*"},
+		"field":     {`meta mark 7 tcp dport 99 accept`, "they do not differ in the mark"},
+		"addresses": {`iifname "eth0" ip saddr { ` + strings.Join(many, ", ") + ` } tcp dport 22 accept`, "were not tried"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := strings.Replace(smallRules, "		tcp dport 22 accept\n	}", "		"+c.rule+"\n	}", 1)
+			path := small(t, strings.Replace(smallPolicy, "defaults:\n  - {from: outside, verdict: drop}\n", "", 1))
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "small.nft"), []byte(rules), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p, loaded := load(t, path)
+			m, err := Mutate(t.Context(), p, loaded, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			its := 0
+			for _, one := range m.Mutants {
+				if !strings.HasPrefix(one.Rule.Text, c.rule[:14]) {
+					continue
+				}
+				its++
+				if one.Fate == Equivalent {
+					t.Errorf("%s is called equivalent", one.Change)
+				}
+			}
+			if whys := mutantWhys(m); its == 0 || !strings.Contains(whys, c.why) {
+				t.Errorf("%d mutants; none says %q:\n%s", its, c.why, whys)
+			}
+			cover, err := Cover(t.Context(), p, loaded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range cover.Rules {
+				if r.Use == Dead && !strings.Contains(r.Why, c.why) {
+					t.Errorf("%s is dead: %s", r.Text, r.Why)
+				}
+			}
+		})
+	}
+}
+
+func mutantWhys(m *Mutations) string {
+	var whys []string
+	for _, one := range m.Mutants {
+		whys = append(whys, one.Why)
+	}
+	return strings.Join(whys, "\n")
 }

@@ -23,18 +23,8 @@ const maxEdges = 48
 // them.
 func (s *Session) space() []sweep.Sweep {
 	ports := s.edges
-	addresses := s.Rules.Addresses()
-	sources, destinations := thin(ruleset.Edges(addresses.Sources)), s.owned
-	sourcePorts := []uint16{0}
-	for _, r := range around(s.Rules.SourcePorts()) {
-		for n := int(r.First); n <= int(r.Last); n++ {
-			sourcePorts = append(sourcePorts, uint16(n))
-		}
-	}
-	if len(s.Rules.SourcePorts()) == 0 {
-		sourcePorts = sourcePorts[:1]
-	}
-	sourcePorts = thin(sourcePorts)
+	sources, destinations := thin(ruleset.Edges(s.Rules.Addresses().Sources)), s.owned
+	sourcePorts := thin(s.sourcePorts())
 	var space []sweep.Sweep
 	for _, from := range s.Policy.zoneNames() {
 		for _, to := range s.targets(from) {
@@ -57,6 +47,29 @@ func (s *Session) space() []sweep.Sweep {
 		}
 	}
 	return space
+}
+
+// sourcePorts are those around the ones that rules compare with, and 0 for any.
+func (s *Session) sourcePorts() []uint16 {
+	compared, ports := s.Rules.SourcePorts(), []uint16{0}
+	if len(compared) == 0 {
+		return ports
+	}
+	for _, r := range around(compared) {
+		for n := int(r.First); n <= int(r.Last); n++ {
+			ports = append(ports, uint16(n))
+		}
+	}
+	return ports
+}
+
+// leftOut is how many addresses and source ports around those that the rules
+// compare with are not in the space.
+func (s *Session) leftOut() (n int) {
+	for _, all := range []int{len(ruleset.Edges(s.Rules.Addresses().Sources)), len(s.sourcePorts()), len(ownable(s.Policy, s.Rules))} {
+		n += max(0, all-maxEdges)
+	}
+	return n
 }
 
 // kinds are the packets between two addresses.
@@ -133,7 +146,8 @@ func ofFamily(addresses []netip.Addr, family sock.Family) []netip.Addr {
 }
 
 // ownable are the addresses around those that rules compare a destination with,
-// which a machine has to have for packets to them to come to its rules.
+// which a machine has to have for packets to them to come to its rules; thin
+// leaves those that it is given.
 func ownable(p *Policy, rules *firewall.Rules) []netip.Addr {
 	edges := ruleset.Edges(rules.Addresses().Destinations)
 	list := slices.Concat(ofFamily(edges, sock.IPv4), ofFamily(edges, sock.IPv6))
@@ -142,5 +156,5 @@ func ownable(p *Policy, rules *firewall.Rules) []netip.Addr {
 			return slices.ContainsFunc(z.Machine, func(m netip.Prefix) bool { return m.Addr() == a || stage.Host(m) == a })
 		})
 	})
-	return thin(list)
+	return list
 }

@@ -3,10 +3,8 @@ package ruleset
 import (
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/mdlayher/netlink"
-	"github.com/mdlayher/netlink/nlenc"
 
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
@@ -232,70 +230,6 @@ func (e expression) hashlimitMode() int {
 		return newName + average
 	}
 	return oldName
-}
-
-// interfaceName is the name that a comparison asks for. It ends with a zero, if
-// not with many: without one it is the beginning of names.
-func interfaceName(value []byte) (string, bool) {
-	if n := len(value); n < 2 || n > interfaceNameBytes || value[n-1] != 0 || value[0] == 0 {
-		return "", false
-	}
-	return nlenc.String(value), true
-}
-
-// Mentions are the interfaces that rules and sets name, in no order, without
-// those that stand for many.
-func (r *Ruleset) Mentions() []string {
-	known := map[string]bool{}
-	note := func(value []byte) {
-		if name, ok := interfaceName(value); ok && !strings.ContainsAny(name, "*/ ") {
-			known[name] = true
-		}
-	}
-	for _, t := range r.Tables {
-		named := map[string]bool{}
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				a, err := nfnl.Parse(rule.Attributes)
-				if err != nil {
-					continue
-				}
-				loaded := map[uint32]bool{}
-				for _, e := range expressions(a) {
-					switch e.name {
-					case "meta":
-						key := e.data.Uint32(metaKey)
-						loaded[e.data.Uint32(metaRegister)] = key == keyInName || key == keyOutName
-					case "cmp":
-						if value, _ := e.data.Nested(cmpData).Find(dataValue); loaded[e.data.Uint32(cmpRegister)] {
-							note(value)
-						}
-					case "lookup":
-						if loaded[e.data.Uint32(lookupSource)] {
-							named[e.data.Text(lookupSet)] = true
-						}
-					}
-				}
-			}
-		}
-		for _, s := range t.Sets {
-			if !named[s.Name] {
-				continue
-			}
-			for _, element := range s.Elements {
-				if a, err := nfnl.Parse(element); err == nil {
-					value, _ := a.Nested(elementKey).Find(dataValue)
-					note(value)
-				}
-			}
-		}
-	}
-	var names []string
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // Counts says that a rule goes by how many packets came before.

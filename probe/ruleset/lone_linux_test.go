@@ -102,22 +102,3 @@ COMMIT
 		}
 	}
 }
-
-func TestMentions(t *testing.T) {
-	need(t, "nft")
-	s := start(t)
-	loadText(t, s, "original", `table inet t {
-	set inside { type ifname; elements = { "lan0", "lan1" }; }
-	chain c {
-		iifname "eth0" accept
-		oifname { "wan0", "ppp0" } drop
-		iifname @inside accept
-		iifname "veth*" accept
-		meta mark 1 accept
-	}
-}
-`)
-	if got := strings.Join(read(t, s, "original").Mentions(), " "); got != "eth0 lan0 lan1 ppp0 wan0" {
-		t.Errorf("mentions %s", got)
-	}
-}
