@@ -1,15 +1,25 @@
 package sock_test
 
 import (
+	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 
 	. "github.com/onsi/gomega"
 
+	"github.com/loopcheck/loopcheck/lab/sandboxtest"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/sysctl"
 )
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	os.Exit(m.Run())
+}
 
 func TestRawSocketReceivesWhatAnotherSends(t *testing.T) {
 	g, ctx := NewWithT(t), bounded(t)
@@ -39,16 +49,26 @@ func TestRawSocketNeedsAProtocol(t *testing.T) {
 	NewWithT(t).Expect(err).To(MatchError(syscall.EPROTONOSUPPORT))
 }
 
-func TestPingSocketHasItsIdentifierAsPort(t *testing.T) {
-	s, err := sock.New(sock.Ping, sock.IPv4)
-	if errors.Is(err, syscall.EACCES) {
-		t.Skipf("ping sockets are refused: %v", err)
+// pingPort is the port of a bound ping socket, where every group may open one.
+var pingPort = sandbox.Register("sock/pingPort", func(context.Context, *sandbox.Inside, struct{}) (uint16, error) {
+	if err := sysctl.Set("net.ipv4.ping_group_range", "0 0"); err != nil {
+		return 0, err
 	}
-	g := NewWithT(t)
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { s.Close() })
-	g.Expect(s.Bind(sock.IPv4.Loopback(0))).To(Succeed())
+	s, err := sock.New(sock.Ping, sock.IPv4)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	if err := s.Bind(sock.IPv4.Loopback(0)); err != nil {
+		return 0, err
+	}
 	addr, err := s.LocalAddr()
+	return addr.Port(), err
+})
+
+func TestPingSocketHasItsIdentifierAsPort(t *testing.T) {
+	g := NewWithT(t)
+	port, err := pingPort.Call(t.Context(), sandboxtest.Start(t, sandbox.Config{}), "", struct{}{})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(addr.Port()).NotTo(BeZero())
+	g.Expect(port).NotTo(BeZero())
 }
