@@ -58,12 +58,7 @@ func (r *Rules) interfaces() []string {
 // Load puts a ruleset in the place of the one that is there. What limits counted
 // and sets held begins as the ruleset says.
 func (g *Ground) Load(ctx context.Context, r *ruleset.Ruleset) error {
-	if g.copied != nil {
-		if err := ruleset.FlushIn(ctx, g.Sandbox, stage.Machine, sweep.Table); err != nil {
-			return err
-		}
-	}
-	copied, err := ruleset.LoadInto(ctx, g.Sandbox, stage.Machine, r)
+	copied, err := ruleset.ReplaceIn(ctx, g.Sandbox, stage.Machine, sweep.Table, r)
 	if err != nil {
 		return err
 	}

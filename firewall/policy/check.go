@@ -182,8 +182,13 @@ func (s *Session) check(ctx context.Context, rules *ruleset.Ruleset, c *checked)
 	if err := s.askArrivals(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := s.askBursts(ctx, rules, c); err != nil {
-		return nil, err
+	for i, q := range c.questions {
+		if q.nth == 0 {
+			continue
+		}
+		if err := s.askBurst(ctx, rules, c, i); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -229,9 +234,10 @@ func familyOf(a netip.Addr) sock.Family {
 	return sock.IPv4
 }
 
-// askLone asks about packets that come alone.
+// askLone asks about packets that come alone. The rules are loaded as Counted has
+// them.
 func (s *Session) askLone(ctx context.Context, rules *ruleset.Ruleset, c *checked) error {
-	lone, _ := rules.Lone()
+	lone, _ := rules.Counted()
 	if err := s.Load(ctx, lone); err != nil {
 		return err
 	}
@@ -254,28 +260,33 @@ func (s *Session) askLone(ctx context.Context, rules *ruleset.Ruleset, c *checke
 	return nil
 }
 
-// askBursts asks about the nth packets. Each burst meets rules that have counted
-// nothing.
-func (s *Session) askBursts(ctx context.Context, rules *ruleset.Ruleset, c *checked) error {
-	for i, q := range c.questions {
-		if q.nth == 0 {
-			continue
-		}
-		if err := s.Load(ctx, rules); err != nil {
-			return err
-		}
-		runs, err := s.Ask(ctx, []sweep.Sweep{q.sweep})
-		if err != nil {
-			return err
-		}
-		for _, run := range runs[0] {
-			if run.First <= q.nth && q.nth <= run.Last {
-				run.First, run.Last = q.sweep.Ports[0].First, q.sweep.Ports[0].First
-				c.hold(i, run)
-			}
+// askBurst asks about the nth packet of one question. Each burst meets rules that
+// have counted nothing.
+func (s *Session) askBurst(ctx context.Context, rules *ruleset.Ruleset, c *checked, i int) error {
+	q := c.questions[i]
+	runs, err := s.burst(ctx, rules, q.sweep)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.First <= q.nth && q.nth <= run.Last {
+			run.First, run.Last = q.sweep.Ports[0].First, q.sweep.Ports[0].First
+			c.hold(i, run)
 		}
 	}
 	return nil
+}
+
+// burst asks about packets in a row, of rules that have counted nothing.
+func (s *Session) burst(ctx context.Context, rules *ruleset.Ruleset, one sweep.Sweep) ([]sweep.Run, error) {
+	if err := s.Load(ctx, rules); err != nil {
+		return nil, err
+	}
+	runs, err := s.Ask(ctx, []sweep.Sweep{one})
+	if err != nil {
+		return nil, err
+	}
+	return runs[0], nil
 }
 
 // hold compares a run with what is wanted.

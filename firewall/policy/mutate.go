@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/firewall"
-	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/probe/sweep"
 )
@@ -93,13 +92,8 @@ type mutating struct {
 	// ways are what packets of the space meet, and reached how far each comes.
 	ways    []sweep.Way
 	reached []reach
-	// bursts are packets of which rules count how many come, one of each way
-	// through the rules, and counts what becomes of the nth.
-	bursts []sweep.Sweep
-	// burstOf are the ways that bursts are of.
-	burstOf []int
-	counts  [][]sweep.Run
-	places  map[ruleset.RuleID]int
+	counted
+	places map[ruleset.RuleID]int
 }
 
 func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
@@ -140,8 +134,8 @@ func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mu
 
 // learn asks the rules themselves.
 func (m *mutating) learn(ctx context.Context) (err error) {
-	lone, _ := m.Rules.Lone()
-	if err := m.Load(ctx, lone); err != nil {
+	counted, counting := m.Rules.Counted()
+	if err := m.Load(ctx, counted); err != nil {
 		return err
 	}
 	if m.answers, err = m.Ask(ctx, m.space); err != nil {
@@ -154,50 +148,7 @@ func (m *mutating) learn(ctx context.Context) (err error) {
 	for i, way := range m.ways {
 		m.reached[i] = m.reachOf(way)
 	}
-	return m.learnBursts(ctx)
-}
-
-// burstPackets is how many packets come in a burst: more than most limits let
-// through at once.
-const burstPackets = 64
-
-// learnBursts asks what becomes of many packets in a row, one kind for each way
-// through the rules.
-func (m *mutating) learnBursts(ctx context.Context) error {
-	if !m.Rules.Counts() {
-		return nil
-	}
-	known := map[string]bool{}
-	for i, way := range m.ways {
-		one := m.space[way.Sweep]
-		key := fmt.Sprint(way.Steps)
-		if one.State != sweep.New || known[key] {
-			continue
-		}
-		known[key] = true
-		one.Ports, one.Burst = []portset.Range{{First: way.Number, Last: way.Number}}, burstPackets
-		m.bursts, m.burstOf = append(m.bursts, one), append(m.burstOf, i)
-	}
-	for _, one := range m.bursts {
-		runs, err := m.burst(ctx, m.Rules.Ruleset, one)
-		if err != nil {
-			return err
-		}
-		m.counts = append(m.counts, runs)
-	}
-	return nil
-}
-
-// burst asks about packets in a row, of rules that have counted nothing.
-func (m *mutating) burst(ctx context.Context, rules *ruleset.Ruleset, one sweep.Sweep) ([]sweep.Run, error) {
-	if err := m.Load(ctx, rules); err != nil {
-		return nil, err
-	}
-	runs, err := m.Ask(ctx, []sweep.Sweep{one})
-	if err != nil {
-		return nil, err
-	}
-	return runs[0], nil
+	return m.learnBursts(ctx, counting)
 }
 
 // try finds what becomes of one mutant.
@@ -220,16 +171,26 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 	if err != nil || one.killed(c) {
 		return one, err
 	}
-	// Its answers are noted while it is loaded; an expectation about several
+	// What it answers is noted while it is loaded; an expectation about several
 	// packets may still kill it.
 	if err := m.compare(ctx, mutant, &one); err != nil {
 		return one, err
 	}
-	if err := m.askBursts(ctx, mutant.Ruleset, c); err != nil || one.killed(c) {
-		return one, err
+	var bursts []int
+	if one.Fate == "" {
+		if bursts, err = m.countedBy(ctx, mutant); err != nil {
+			return one, err
+		}
+	}
+	for i, q := range c.questions {
+		if q.nth > 0 && m.affects(mutant, m.expected[i]) {
+			if err := m.askBurst(ctx, mutant.Ruleset, c, i); err != nil || one.killed(c) {
+				return one, err
+			}
+		}
 	}
 	if one.Fate == "" {
-		err = m.compareBursts(ctx, mutant, &one)
+		err = m.compareBursts(ctx, mutant, bursts, &one)
 	}
 	return one, err
 }
@@ -267,32 +228,6 @@ func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Muta
 			m.survived(one, sweeps[k], was, is, 0)
 			return nil
 		}
-	}
-	return nil
-}
-
-// compareBursts asks about many packets in a row, where the mutant may count
-// otherwise, and judges one that answers everything alike.
-func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, one *Mutant) error {
-	if m.Rules.MayCount(mutant) {
-		for k, s := range m.bursts {
-			if !m.affects(mutant, m.reached[m.burstOf[k]]) {
-				continue
-			}
-			runs, err := m.burst(ctx, mutant.Ruleset, s)
-			if err != nil {
-				return err
-			}
-			if was, is, differs := difference(m.counts[k], runs); differs {
-				m.survived(one, s, was, is, was.First)
-				return nil
-			}
-		}
-	}
-	if one.Why = m.uncertain(mutant); one.Why != "" {
-		one.Fate = Survived
-	} else {
-		one.Fate = Equivalent
 	}
 	return nil
 }

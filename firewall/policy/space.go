@@ -38,9 +38,13 @@ func (s *Session) space() []sweep.Sweep {
 				if to == Machine {
 					tos = slices.Concat(tos, ofFamily(destinations, family))
 				}
-				for _, source := range froms {
-					for _, destination := range tos {
-						space = append(space, s.kinds(from, source, destination, ports, sourcePorts)...)
+				for i, source := range froms {
+					for k, destination := range tos {
+						types := everyType
+						if i > 0 || k > 0 {
+							types = s.types(family)
+						}
+						space = append(space, s.kinds(from, source, destination, ports, types, sourcePorts)...)
 					}
 				}
 			}
@@ -72,8 +76,23 @@ func (s *Session) leftOut() (n int) {
 	return n
 }
 
+// everyType are the types of ICMP.
+var everyType = []portset.Range{{First: 0, Last: 255}}
+
+// types are those around the ones that rules compare with, and some of each way in
+// which connection tracking takes them: as requests, answers, errors, and not at
+// all (nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c).
+func (s *Session) types(family sock.Family) []portset.Range {
+	numbers := map[sock.Family][]uint8{sock.IPv4: {0, 3, 8, 13, 255}, sock.IPv6: {1, 128, 129, 133, 135, 255}}[family]
+	list := make([]portset.Range, 0, len(numbers))
+	for _, n := range slices.Concat(numbers, s.Rules.Types()) {
+		list = append(list, portset.Range{First: uint16(max(n, 1) - 1), Last: uint16(min(n, 254) + 1)})
+	}
+	return portset.Of(list...).Ranges()
+}
+
 // kinds are the packets between two addresses.
-func (s *Session) kinds(from string, source, destination netip.Addr, ports []portset.Range, sourcePorts []uint16) []sweep.Sweep {
+func (s *Session) kinds(from string, source, destination netip.Addr, ports, types []portset.Range, sourcePorts []uint16) []sweep.Sweep {
 	var list []sweep.Sweep
 	for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP, sweep.ICMP} {
 		for _, state := range states {
@@ -86,7 +105,7 @@ func (s *Session) kinds(from string, source, destination netip.Addr, ports []por
 			case protocol == sweep.ICMP && state != sweep.New, protocol != sweep.ICMP && state == sweep.Related, protocol == sweep.UDP && state == sweep.Invalid && from == firewall.Loopback:
 				continue
 			case protocol == sweep.ICMP:
-				e.Ports = []portset.Range{{First: 0, Last: 255}}
+				e.Ports = types
 			}
 			for _, sourcePort := range sourcePorts {
 				if protocol == sweep.ICMP && sourcePort != 0 {

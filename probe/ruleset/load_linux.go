@@ -25,10 +25,21 @@ import (
 // iptables-legacy and no iptables-legacy-restore, and with a *PermissionError
 // without CAP_NET_ADMIN.
 func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
-	const attempt = "load netfilter rules"
+	conn, err := nfnl.Dial()
+	if err != nil {
+		return nil, denied(attemptLoad, err)
+	}
+	defer conn.Close()
+	return loadAfter(ctx, conn, r, unit{})
+}
+
+const attemptLoad = "load netfilter rules"
+
+// loadAfter is Load, with something else that goes before it in the same transaction.
+func loadAfter(ctx context.Context, conn *nfnl.Conn, r *Ruleset, before unit) (*Copy, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("%s: list the interfaces: %w", attempt, err)
+		return nil, fmt.Errorf("%s: list the interfaces: %w", attemptLoad, err)
 	}
 	byName := map[string]uint32{}
 	for _, i := range interfaces {
@@ -36,23 +47,19 @@ func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
 	}
 	p, err := makePlan(r, byName)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attempt, err)
+		return nil, fmt.Errorf("%s: %w", attemptLoad, err)
 	}
-	conn, err := nfnl.Dial()
-	if err != nil {
-		return nil, denied(attempt, err)
-	}
-	defer conn.Close()
+	p.units = append([]unit{before}, p.units...)
 	if err := p.carryOut(conn); err != nil {
-		return nil, denied(attempt, err)
+		return nil, denied(attemptLoad, err)
 	}
 	copied, err := readTables(ctx, conn)
 	if err != nil {
-		return nil, fmt.Errorf("%s: read them back: %w", attempt, err)
+		return nil, fmt.Errorf("%s: read them back: %w", attemptLoad, err)
 	}
 	result, err := p.pair(copied)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attempt, err)
+		return nil, fmt.Errorf("%s: %w", attemptLoad, err)
 	}
 	if err := legacy4.load(ctx, r.Legacy4); err != nil {
 		return nil, err
@@ -95,36 +102,24 @@ func (p *plan) carryOut(conn *nfnl.Conn) error {
 	return nil
 }
 
-// flush removes every table of nf_tables in the calling thread's network
-// namespace, but for those of a name.
-func flush(keep string) error {
-	const attempt = "remove netfilter rules"
-	conn, err := nfnl.Dial()
-	if err != nil {
-		return denied(attempt, err)
-	}
-	defer conn.Close()
-	var deletions []nfnl.Message
-	err = conn.List(context.Background(), nfnl.Message{Type: nfnl.GetTable}, func(family uint8, attributes []byte) error {
+// replace is Load in the place of every table of nf_tables that is there, but for
+// those of a name, in one transaction where there is room.
+func replace(ctx context.Context, conn *nfnl.Conn, keep string, r *Ruleset) (*Copy, error) {
+	var before unit
+	err := conn.List(ctx, nfnl.Message{Type: nfnl.GetTable}, func(family uint8, attributes []byte) error {
 		a, err := nfnl.Parse(attributes)
 		if err != nil || a.Text(tableName) == keep {
 			return err
 		}
 		b, err := nfnl.Attributes{}.With(tableName, zeroEnded(a.Text(tableName))).Encode()
-		deletions = append(deletions, nfnl.Message{Type: nfnl.DelTable, Family: family, Attributes: b})
+		before.messages = append(before.messages, nfnl.Message{Type: nfnl.DelTable, Family: family, Attributes: b})
+		before.about = append(before.about, Refusal{Kind: "the removal of a table", Table: a.Text(tableName)})
 		return err
 	})
 	if err != nil {
-		return denied(attempt, err)
+		return nil, denied("remove netfilter rules", err)
 	}
-	refusals, err := conn.Transact(deletions)
-	if err == nil && len(refusals) > 0 {
-		err = refusals[0].Err
-	}
-	if err != nil {
-		return denied(attempt, err)
-	}
-	return nil
+	return loadAfter(ctx, conn, r, before)
 }
 
 // takeBack removes the tables that were made.

@@ -32,24 +32,38 @@ const (
 //
 // Rules that decide by chance stay as they are; Chance lists them.
 func (r *Ruleset) Lone() (lone *Ruleset, differs bool) {
-	whole := *r
-	whole.Tables = slices.Clone(r.Tables)
-	for i, t := range whole.Tables {
+	lone, counting := r.reduced(false)
+	return lone, len(counting) > 0
+}
+
+// Counted is Lone, with the rules that no lone packet can match in their places:
+// they match what others of its kind would be matched by, and do nothing. Beside
+// it are the rules that go by how many packets came before.
+func (r *Ruleset) Counted() (counted *Ruleset, counting []RuleID) {
+	return r.reduced(true)
+}
+
+func (r *Ruleset) reduced(whole bool) (reduced *Ruleset, counting []RuleID) {
+	copied := *r
+	copied.Tables = slices.Clone(r.Tables)
+	for i, t := range copied.Tables {
 		chains := slices.Clone(t.Chains)
 		for j := range chains {
 			var rules []Rule
 			for _, rule := range chains[j].Rules {
-				changed, its := rule.lone(t)
-				differs = differs || its
-				if changed != nil {
-					rules = append(rules, *changed)
+				changed, differs, matches := rule.lone(t)
+				if differs {
+					counting = append(counting, RuleID{t.Family, t.Name, rule.Handle})
+				}
+				if matches || whole {
+					rules = append(rules, changed)
 				}
 			}
 			chains[j].Rules = rules
 		}
-		whole.Tables[i].Chains = chains
+		copied.Tables[i].Chains = chains
 	}
-	return &whole, differs
+	return &copied, counting
 }
 
 // Chance are the rules that match some packets at random, or in turn.
@@ -72,40 +86,35 @@ func (e expression) byChance() bool {
 	return e.name == "numgen" || e.name == "match" && e.data.Text(extensionName) == "statistic"
 }
 
-// lone is the rule as a lone packet meets it: nil where it cannot match one.
-func (r Rule) lone(t Table) (changed *Rule, differs bool) {
-	a, err := nfnl.Parse(r.Attributes)
-	if err != nil {
-		return &r, false
+// lone is the rule as a lone packet meets it, whether it then is another rule, and
+// whether it may match one. Of a rule that never does, what it compares is left,
+// and nothing that it does.
+func (r Rule) lone(t Table) (changed Rule, differs, matches bool) {
+	b, ok := bodyOf(r)
+	if !ok {
+		return r, false, true
 	}
-	elements, list := a.Nested(ruleExpressions), expressions(a)
-	if len(elements) != len(list) {
-		return &r, false
-	}
-	var kept nfnl.Attributes
-	for i, e := range list {
+	var kept body
+	never := false
+	for _, e := range b {
 		switch e.ofLone(t) {
 		case matchNever:
-			return nil, true
+			never = true
 		case matchAlways:
-			differs = true
 		default:
-			kept = append(kept, elements[i])
+			kept = append(kept, e)
 		}
 	}
-	if !differs {
-		return &r, false
+	if len(kept) == len(b) {
+		return r, false, true
 	}
-	encoded, err := kept.Encode()
-	if err != nil {
-		return &r, false
+	if never {
+		kept = kept.comparing()
 	}
-	whole, err := a.With(ruleExpressions, encoded).Encode()
-	if err != nil {
-		return &r, false
+	if changed, ok = kept.rule(r); !ok {
+		return r, false, true
 	}
-	r.Attributes = whole
-	return &r, true
+	return changed, true, !never
 }
 
 // ofLone says whether an expression that counts packets matches a lone one
@@ -230,28 +239,4 @@ func (e expression) hashlimitMode() int {
 		return newName + average
 	}
 	return oldName
-}
-
-// Counts says that a rule goes by how many packets came before.
-func (r *Ruleset) Counts() bool {
-	_, counts := r.Lone()
-	return counts
-}
-
-// MayCount says that a mutant of the ruleset may let other packets come to a rule
-// that counts them, or count otherwise.
-func (r *Ruleset) MayCount(m Mutant) bool {
-	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			place := slices.IndexFunc(c.Rules, func(rule Rule) bool { return rule.Handle == m.Handle })
-			same := t.Family == m.Family && t.Name == m.Table && c.Name == m.Chain && place >= 0
-			for i, rule := range c.Rules {
-				// A swapped rule stood one place before.
-				if _, counts := rule.lone(t); counts && (!same || i >= place-1) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

@@ -65,10 +65,30 @@ func TestLone(t *testing.T) {
 			t.Errorf("%s: still counts: %s", rule.Text, text)
 		}
 	}
+	counted, counting := original.Counted()
+	if len(counting) != len(original.Tables[0].Chains[0].Rules)-2 {
+		t.Errorf("%d rules count", len(counting))
+	}
+	sh(t, s, "copy", "nft flush ruleset")
+	load(t, s, "copy", counted)
+	for i, rule := range read(t, s, "copy").Tables[0].Chains[0].Rules {
+		was := original.Tables[0].Chains[0].Rules[i]
+		port, _, _ := strings.Cut(strings.TrimPrefix(was.Text, "tcp dport "), " ")
+		want := texts[port]
+		if was.Comment == "goes" { // it matches, and does nothing
+			want = "tcp dport " + port + ` comment "goes"`
+		}
+		if bare(rule.Text) != bare(want) {
+			t.Errorf("%s: is %q where rules are counted, not %q", was.Text, rule.Text, want)
+		}
+	}
 	if _, differs := (&Ruleset{}).Lone(); differs {
 		t.Error("no rules are said to differ")
 	}
 }
+
+// bare is a rule without what nft adds when it has an address of IPv4 looked up.
+func bare(rule string) string { return strings.Replace(rule, " meta nfproto ipv4", "", 1) }
 
 // The matches of iptables, by their binary form.
 func TestLoneExtensions(t *testing.T) {

@@ -45,10 +45,7 @@ func TestMutants(t *testing.T) {
 	for _, m := range r.Mutants() {
 		count[m.Mutation]++
 		what := strings.Join([]string{string(m.Mutation), m.Chain, m.Change}, ": ")
-		if err := FlushIn(t.Context(), s, "copy", ""); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := LoadInto(t.Context(), s, "copy", m.Ruleset); err != nil {
+		if _, err := ReplaceIn(t.Context(), s, "copy", "", m.Ruleset); err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
@@ -40,12 +41,7 @@ func (r *Ruleset) Ports() []uint16 {
 			s.notePorts(note)
 		}
 	}
-	ports := make([]uint16, 0, len(known))
-	for port := range known {
-		ports = append(ports, port)
-	}
-	slices.Sort(ports)
-	return ports
+	return slices.Sorted(maps.Keys(known))
 }
 
 func (r Rule) notePorts(note func([]byte)) {
@@ -123,6 +119,69 @@ func (s Set) notePorts(note func([]byte)) {
 			for at := 0; at+fieldBytes <= len(value); at += fieldBytes {
 				if value[at+2] == 0 && value[at+3] == 0 {
 					note(value[at:])
+				}
+			}
+		}
+	}
+}
+
+// Types are the types of ICMP that rules and sets compare with, ascending, and
+// other numbers of one byte among them.
+func (r *Ruleset) Types() []uint8 {
+	known := map[uint8]bool{}
+	note := func(value []byte) {
+		if len(value) == 1 {
+			known[value[0]] = true
+		}
+	}
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				rule.noteTypes(note)
+			}
+		}
+		for _, s := range t.Sets {
+			s.noteTypes(note)
+		}
+	}
+	return slices.Sorted(maps.Keys(known))
+}
+
+func (r Rule) noteTypes(note func([]byte)) {
+	b, _ := bodyOf(r)
+	for _, e := range b {
+		switch e.name {
+		case "cmp":
+			value, _ := e.data.Nested(cmpData).Find(dataValue)
+			note(value)
+		case "range":
+			for _, t := range []uint16{rangeFrom, rangeTo} {
+				value, _ := e.data.Nested(t).Find(dataValue)
+				note(value)
+			}
+		case "match":
+			if name := e.data.Text(extensionName); name == "icmp" || name == "icmp6" {
+				info, _ := e.data.Find(extensionInfo)
+				note(info[:min(1, len(info))])
+			}
+		}
+	}
+}
+
+// noteTypes reads keys of one byte, and the first byte of each field of others.
+func (s Set) noteTypes(note func([]byte)) {
+	for _, element := range s.Elements {
+		e, err := nfnl.Parse(element)
+		if err != nil {
+			continue
+		}
+		for _, t := range []uint16{elementKey, elementKeyEnd} {
+			value, _ := e.Nested(t).Find(dataValue)
+			if len(value) == 1 {
+				note(value)
+			} else if len(value) > fieldBytes {
+				for at := 0; at < len(value); at += fieldBytes {
+					note(value[at : at+1])
 				}
 			}
 		}

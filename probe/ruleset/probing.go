@@ -50,18 +50,7 @@ func (r Rule) matching(t Table) (probe Rule, twins []Set, ok bool) {
 	if !ok {
 		return r, nil, false
 	}
-	end := 0
-	for _, m := range b.matches() {
-		if len(m.ends) > 0 {
-			end = m.ends[len(m.ends)-1] + 1
-		}
-	}
-	for i, e := range b {
-		if e.name == "match" {
-			end = max(end, i+1)
-		}
-	}
-	b = slices.Clone(b[:end])
+	b = slices.Clone(b.comparing())
 	for i, e := range b {
 		at := slices.IndexFunc(t.Sets, func(s Set) bool { return s.Anonymous && e.name == "lookup" && s.Name == e.data.Text(lookupSet) })
 		if at < 0 {
@@ -76,6 +65,22 @@ func (r Rule) matching(t Table) (probe Rule, twins []Set, ok bool) {
 	}
 	probe, ok = b.rule(r)
 	return probe, twins, ok
+}
+
+// comparing is what of a rule compares packets, without what it does to them.
+func (b body) comparing() body {
+	end := 0
+	for _, m := range b.matches() {
+		if len(m.ends) > 0 {
+			end = m.ends[len(m.ends)-1] + 1
+		}
+	}
+	for i, e := range b {
+		if e.name == "match" {
+			end = max(end, i+1)
+		}
+	}
+	return b[:end]
 }
 
 // named is the set by another name.

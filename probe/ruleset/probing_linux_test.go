@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -118,23 +119,51 @@ table ip t {
 	}
 }
 
-// Flushing leaves nothing, in that zone alone.
-func TestFlushIn(t *testing.T) {
+// What is replaced leaves nothing behind, in that zone alone; a table that is kept
+// stays, and where the kernel refuses the rules everything does.
+func TestReplaceIn(t *testing.T) {
 	need(t, "nft")
 	s := start(t)
 	for _, zone := range []string{"original", "copy"} {
-		loadText(t, s, zone, "table inet t {\n\tset s { type inet_service; elements = { 1 }; }\n\tchain c { type filter hook input priority 0; tcp dport @s drop; }\n}\ntable ip u { }\ntable netdev n { chain c { type filter hook ingress device eth0 priority 0; }; }\n")
+		loadText(t, s, zone, "table inet t {\n\tset s { type inet_service; elements = { 1 }; }\n\tchain c { type filter hook input priority 0; tcp dport @s drop; }\n}\ntable ip u { }\ntable ip kept { }\ntable netdev n { chain c { type filter hook ingress device eth0 priority 0; }; }\n")
 	}
-	for range 2 { // also where there is nothing
-		if err := FlushIn(t.Context(), s, "copy", ""); err != nil {
-			t.Fatal(err)
+	rules := read(t, s, "original")
+	rules.Tables = rules.Tables[:1]
+	tables := func(zone string) string {
+		var names []string
+		for _, table := range read(t, s, zone).Tables {
+			names = append(names, table.Name)
 		}
-		if r := read(t, s, "copy"); !r.Empty() || len(r.Tables) != 0 {
-			t.Errorf("left: %+v", r.Tables)
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	for range 2 { // also where it is there already
+		copied, err := ReplaceIn(t.Context(), s, "copy", "kept", rules)
+		if err != nil || len(copied.Handles) == 0 {
+			t.Fatal(copied, err)
+		}
+		if got := tables("copy"); got != "kept t" {
+			t.Errorf("there are %s", got)
 		}
 	}
-	if r := read(t, s, "original"); len(r.Tables) != 3 {
-		t.Errorf("%d tables in the other zone", len(r.Tables))
+	broken := *rules
+	broken.Tables = slices.Clone(rules.Tables)
+	broken.Tables[0].Chains = nil
+	broken.Tables[0].Sets = []Set{{Name: "s", Attributes: []byte{4, 0, 1, 0}}}
+	if _, err := ReplaceIn(t.Context(), s, "copy", "", &broken); err == nil {
+		t.Error("a set without a type is taken")
+	}
+	if got := tables("copy"); got != "kept t" {
+		t.Errorf("after a refusal there are %s", got)
+	}
+	if _, err := ReplaceIn(t.Context(), s, "copy", "", &Ruleset{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := read(t, s, "copy"); !r.Empty() || len(r.Tables) != 0 {
+		t.Errorf("left: %+v", r.Tables)
+	}
+	if got := tables("original"); got != "kept n t u" {
+		t.Errorf("in the other zone there are %s", got)
 	}
 }
 

@@ -3,7 +3,9 @@ package ruleset
 import (
 	"context"
 	"errors"
+	"sync"
 
+	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -48,8 +50,9 @@ var (
 		o.Copy, err = Load(ctx, r)
 		return o, o.keep(err)
 	})
-	flushInside = sandbox.Register("ruleset/flush", func(_ context.Context, _ *sandbox.Inside, keep string) (struct{}, error) {
-		return struct{}{}, flush(keep)
+	replaceInside = sandbox.Register("ruleset/replace", func(ctx context.Context, in *sandbox.Inside, r replacement) (o outcome, err error) {
+		o.Copy, err = sockets.replace(ctx, in.Zone(), r)
+		return o, o.keep(err)
 	})
 	loadFileInside = sandbox.Register("ruleset/load-file", func(ctx context.Context, _ *sandbox.Inside, f File) (o outcome, err error) {
 		return o, o.keep(LoadFile(ctx, f))
@@ -74,9 +77,45 @@ func LoadFileInto(ctx context.Context, s *sandbox.Sandbox, zone string, f File) 
 	return errors.Join(err, o.err())
 }
 
-// FlushIn removes every table of nf_tables from a zone of a sandbox, but for
-// those of a name, which may be "".
-func FlushIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string) error {
-	_, err := flushInside.Call(ctx, s, zone, keep)
-	return err
+// ReplaceIn is Load in a zone of a sandbox, in the place of every table of
+// nf_tables that is there but for those of a name, which may be "". Where the
+// kernel refuses the rules, those that were there stay.
+func ReplaceIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string, r *Ruleset) (*Copy, error) {
+	o, err := replaceInside.Call(ctx, s, zone, replacement{keep, r})
+	return o.Copy, errors.Join(err, o.err())
+}
+
+type replacement struct {
+	Keep    string   `json:"keep"`
+	Ruleset *Ruleset `json:"ruleset"`
+}
+
+// zoneSockets are sockets by zone that stay open for as long as a sandbox lives:
+// to close one takes until what was removed is gone, which is some 15 ms
+// (nft_rcv_nl_event, net/netfilter/nf_tables_api.c).
+type zoneSockets struct {
+	mu     sync.Mutex
+	byZone map[string]*nfnl.Conn
+}
+
+var sockets = zoneSockets{byZone: map[string]*nfnl.Conn{}}
+
+func (z *zoneSockets) replace(ctx context.Context, zone string, r replacement) (*Copy, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	conn := z.byZone[zone]
+	if conn == nil {
+		var err error
+		if conn, err = nfnl.Dial(); err != nil {
+			return nil, denied(attemptLoad, err)
+		}
+	}
+	delete(z.byZone, zone)
+	copied, err := replace(ctx, conn, r.Keep, r.Ruleset)
+	if _, refused := errors.AsType[*RefusedError](err); err == nil || refused {
+		z.byZone[zone] = conn
+		return copied, err
+	}
+	_ = conn.Close() // there may be answers left in it
+	return copied, err
 }
