@@ -154,9 +154,10 @@ func (m *maker) plan(from []string) {
 }
 
 // attribute finds which rule decided about each range, and parts ranges where
-// that differs. Rules are asked at the edges of ranges and at every port that
-// one of them compares with, and its neighbours; between two ports that different
-// rules decide about, the edge is searched for.
+// that differs. Rules are asked at the edges of ranges, at every port that one of
+// them compares with, and at the port after it, which stands for all up to the
+// next one; between two ports that different rules decide about, the edge is
+// searched for.
 func (m *maker) attribute(ctx context.Context) error {
 	decided := make([]map[uint16]int, len(m.sweeps))
 	wanted := make([][]uint16, len(m.sweeps))
@@ -198,7 +199,7 @@ func (m *maker) points(i int, ports []uint16) []uint16 {
 	}
 	first, last := m.sweeps[i].Ports[0].First, m.sweeps[i].Ports[0].Last
 	for _, port := range ports {
-		for n := int(port) - 1; n <= int(port)+1; n++ {
+		for _, n := range []int{int(port), int(port) + 1} {
 			if n >= int(first) && n <= int(last) {
 				points[uint16(n)] = true
 			}

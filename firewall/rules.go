@@ -150,7 +150,8 @@ type Rule struct {
 	Chain  string `json:"chain"`
 	// Handle is the rule's in the ruleset; 0 for a policy.
 	Handle uint64 `json:"handle,omitempty"`
-	// Text is the rule as nft(8) writes it, or "policy drop".
+	// Text is the rule as nft(8) writes it, or as its line in a file of iptables
+	// has it, or "policy drop".
 	Text string `json:"text"`
 	// File and Line are where it stands, where that is known.
 	File string `json:"file,omitempty"`
@@ -184,5 +185,8 @@ func (r *Rules) Rule(step sweep.Step) Rule {
 	}
 	line := r.lines[step.Family+" "+step.Table][step.Handle]
 	rule.File, rule.Line = line.File, line.Number
+	if line.Text != "" {
+		rule.Text = line.Text
+	}
 	return rule
 }

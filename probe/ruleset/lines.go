@@ -15,6 +15,9 @@ type Line struct {
 	File string `json:"file"`
 	// Number is counted from 1.
 	Number int `json:"number"`
+	// Text is the line itself where iptables wrote it: nft writes such a rule
+	// otherwise than who made it knows it.
+	Text string `json:"text,omitempty"`
 }
 
 // chainKey names a chain.
@@ -70,6 +73,9 @@ func (f File) locate(found *places) {
 
 var savedRule = regexp.MustCompile(`^(?:\[\d+:\d+\] )?(?:-[46] )?(-A|-I|--append|--insert) (\S+)(?: (\d+)(?: |$))?`)
 
+// savedCounts are those that iptables-save -c writes before a rule.
+var savedCounts = regexp.MustCompile(`^\[\d+:\d+\] `)
+
 // locateSaved reads what iptables-save writes.
 func (f File) locateSaved(p Part, found *places) {
 	family, table := "ip", ""
@@ -97,7 +103,7 @@ func (f File) locateSaved(p Part, found *places) {
 				at = min(n-1, len(found.lines[key]))
 			}
 		}
-		found.insert(key, at, Line{f.Name, number})
+		found.insert(key, at, Line{f.Name, number, savedCounts.ReplaceAllString(text, "")})
 	}
 }
 
@@ -127,7 +133,7 @@ func (f File) locateJSON(p Part, found *places) {
 			}
 			// The value begins behind a comma and what is blank.
 			begin += int64(strings.IndexFunc(p.Text[begin:], func(c rune) bool { return !strings.ContainsRune(", \t\r\n", c) }))
-			line := Line{f.Name, p.Line + strings.Count(p.Text[:begin], "\n")}
+			line := Line{File: f.Name, Number: p.Line + strings.Count(p.Text[:begin], "\n")}
 			noteJSON(raw, line, found)
 		}
 		return

@@ -222,7 +222,7 @@ func (s *nftScript) plain(words []word, depth int) {
 	case s.chain != "":
 		if !slices.Contains(notRules, first) {
 			s.stretch(words[0], true)
-			s.places.note(chainKey{s.family, s.table, s.chain}, Line{s.name, words[0].line}, false)
+			s.places.note(chainKey{s.family, s.table, s.chain}, Line{File: s.name, Number: words[0].line}, false)
 		}
 	case s.table == "" && len(words) > 1:
 		s.command(words)
@@ -262,7 +262,7 @@ func (s *nftScript) command(words []word) {
 		kind == "rule" && slices.Contains([]string{"position", "handle", "index"}, name(2)):
 		s.places.lost[key] = true
 	case kind == "rule" && (does == "add" || does == "insert" || does == "create"):
-		s.places.note(key, Line{s.name, words[0].line}, does == "insert")
+		s.places.note(key, Line{File: s.name, Number: words[0].line}, does == "insert")
 	case does == "flush" || does == "delete" || does == "destroy" || does == "reset":
 		s.places.clear(kind, key)
 	}
