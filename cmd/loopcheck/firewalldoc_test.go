@@ -21,6 +21,18 @@ func TestThePagesShowWhatTheFirewallCommandsPrint(t *testing.T) {
 	if err := exec.Command("unshare", "-rmn", "true").Run(); err != nil {
 		t.Skipf("this machine gives its user no private namespaces: %v", err)
 	}
+	files := os.DirFS(filepath.Join(house, "firewall", "policy", "testdata", "good"))
+	snapshots := map[string][]byte{}
+	for name, rules := range map[string]string{"base.json": "web.nft", "new.json": "mended.nft"} {
+		cmd := loopcheck(t, "firewall", "snapshot", "--rules", rules)
+		if err := os.CopyFS(cmd.Dir, files); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if snapshots[name], err = cmd.Output(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, path := range []string{filepath.Join(house, "docs", "firewall.md"), filepath.Join(house, "README.md")} {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -33,8 +45,13 @@ func TestThePagesShowWhatTheFirewallCommandsPrint(t *testing.T) {
 		}
 		for _, one := range shown {
 			cmd := loopcheck(t, strings.Fields(one[1])...)
-			if err := os.CopyFS(cmd.Dir, os.DirFS(filepath.Join(house, "firewall", "policy", "testdata", "good"))); err != nil {
+			if err := os.CopyFS(cmd.Dir, files); err != nil {
 				t.Fatal(err)
+			}
+			for name, snapshot := range snapshots {
+				if err := os.WriteFile(filepath.Join(cmd.Dir, name), snapshot, 0o644); err != nil {
+					t.Fatal(err)
+				}
 			}
 			printed, _ := cmd.CombinedOutput() // some of them exit with 1 or 2
 			if string(printed) == one[2] {

@@ -148,6 +148,9 @@ COMMIT
 				if want := fmt.Sprintf("saved:%d", lines[rule.Handle].Number); !strings.Contains(string(rule.Attributes), want) && !strings.Contains(rule.Text, want) {
 					t.Errorf("%s is said to stand at %s", rule.Text, want)
 				}
+				if text := lines[rule.Handle].Text; !strings.HasPrefix(text, "-") || !strings.Contains(saved, text+"\n") {
+					t.Errorf("%s is said to read %q", rule.Text, text)
+				}
 			}
 		}
 	})
