@@ -102,26 +102,6 @@ func (p *plan) carryOut(conn *nfnl.Conn) error {
 	return nil
 }
 
-// replace is Load in the place of every table of nf_tables that is there, but for
-// those of a name, in one transaction where there is room.
-func replace(ctx context.Context, conn *nfnl.Conn, keep string, r *Ruleset) (*Copy, error) {
-	var before unit
-	err := conn.List(ctx, nfnl.Message{Type: nfnl.GetTable}, func(family uint8, attributes []byte) error {
-		a, err := nfnl.Parse(attributes)
-		if err != nil || a.Text(tableName) == keep {
-			return err
-		}
-		b, err := nfnl.Attributes{}.With(tableName, zeroEnded(a.Text(tableName))).Encode()
-		before.messages = append(before.messages, nfnl.Message{Type: nfnl.DelTable, Family: family, Attributes: b})
-		before.about = append(before.about, Refusal{Kind: "the removal of a table", Table: a.Text(tableName)})
-		return err
-	})
-	if err != nil {
-		return nil, denied("remove netfilter rules", err)
-	}
-	return loadAfter(ctx, conn, r, before)
-}
-
 // takeBack removes the tables that were made.
 func (p *plan) takeBack(conn *nfnl.Conn) error {
 	var errs []error

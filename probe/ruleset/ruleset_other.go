@@ -17,4 +17,4 @@ func Load(context.Context, *Ruleset) (*Copy, error) { return nil, errUnsupported
 
 func LoadFile(context.Context, File) error { return errUnsupported }
 
-func flush(string) error { return errUnsupported }
+func replaceRules(context.Context, string, replacement) (*Copy, error) { return nil, errUnsupported }

@@ -3,9 +3,7 @@ package ruleset
 import (
 	"context"
 	"errors"
-	"sync"
 
-	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -51,7 +49,7 @@ var (
 		return o, o.keep(err)
 	})
 	replaceInside = sandbox.Register("ruleset/replace", func(ctx context.Context, in *sandbox.Inside, r replacement) (o outcome, err error) {
-		o.Copy, err = sockets.replace(ctx, in.Zone(), r)
+		o.Copy, err = replaceRules(ctx, in.Zone(), r)
 		return o, o.keep(err)
 	})
 	loadFileInside = sandbox.Register("ruleset/load-file", func(ctx context.Context, _ *sandbox.Inside, f File) (o outcome, err error) {
@@ -88,34 +86,4 @@ func ReplaceIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string, r *Ru
 type replacement struct {
 	Keep    string   `json:"keep"`
 	Ruleset *Ruleset `json:"ruleset"`
-}
-
-// zoneSockets are sockets by zone that stay open for as long as a sandbox lives:
-// to close one takes until what was removed is gone, which is some 15 ms
-// (nft_rcv_nl_event, net/netfilter/nf_tables_api.c).
-type zoneSockets struct {
-	mu     sync.Mutex
-	byZone map[string]*nfnl.Conn
-}
-
-var sockets = zoneSockets{byZone: map[string]*nfnl.Conn{}}
-
-func (z *zoneSockets) replace(ctx context.Context, zone string, r replacement) (*Copy, error) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	conn := z.byZone[zone]
-	if conn == nil {
-		var err error
-		if conn, err = nfnl.Dial(); err != nil {
-			return nil, denied(attemptLoad, err)
-		}
-	}
-	delete(z.byZone, zone)
-	copied, err := replace(ctx, conn, r.Keep, r.Ruleset)
-	if _, refused := errors.AsType[*RefusedError](err); err == nil || refused {
-		z.byZone[zone] = conn
-		return copied, err
-	}
-	_ = conn.Close() // there may be answers left in it
-	return copied, err
 }
