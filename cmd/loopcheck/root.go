@@ -34,8 +34,8 @@ for --label-filter) or in a YAML file named by --config, in which the flags of a
 subcommand stand below its name. Flags win over the environment, which wins
 over the file.
 
-Exit codes: 0 nothing failed; 1 a check failed; 2 the command line or the
-configuration is wrong; 3 loopcheck itself failed, or nothing matched;
+Exit codes: 0 nothing failed; 1 a check or a policy failed; 2 the command line or
+the configuration is wrong; 3 loopcheck itself failed, or nothing matched;
 130 after SIGINT; 143 after SIGTERM.`,
 		Example:       "  loopcheck run\n  loopcheck run --suite ping,tcp --json\n  loopcheck explain TCP-001",
 		SilenceUsage:  true,
@@ -56,7 +56,7 @@ configuration is wrong; 3 loopcheck itself failed, or nothing matched;
 	root.PersistentFlags().StringVar(&a.color, "color", "auto", "colour the output: `WHEN` is auto, always or never; auto follows NO_COLOR")
 	root.PersistentFlags().String("config", "", "read settings from a YAML `FILE`")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(a), newList(a), newExplain(a), newPorts(a), newReport(a), newVersion(a), newMan(a))
+	root.AddCommand(newRun(a), newList(a), newExplain(a), newPorts(a), newFirewall(a), newReport(a), newVersion(a), newMan(a))
 	return root
 }
 

@@ -31,6 +31,9 @@ type runOptions struct {
 	// connections is how many at once the user expects of one process, 0 for
 	// no more than usual.
 	connections int
+	// policy is the file whose expectations are checked as well; "" for none.
+	policy string
+	mutate bool
 }
 
 func newRun(a *app) *cobra.Command {
@@ -45,8 +48,12 @@ written as the checks end: ` + "`loopcheck report render`" + ` makes a report of
 the run be killed.
 
 The first Ctrl-C (or SIGTERM) lets the check under way end and writes the
-reports, marked interrupted. The second stops at once.`,
-		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn",
+reports, marked interrupted. The second stops at once.
+
+With --policy every expectation of a firewall's policy is a check of the suite
+firewall as well: POLICY-001 and so on, in the order of the file. The report then
+has a map of every port, and says which rules the policy leaves untested.`,
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
 	}
@@ -56,6 +63,8 @@ reports, marked interrupted. The second stops at once.`,
 	f.StringVar(&o.out, "out", "reports", "write the reports into a new folder under `DIR`; '' writes none")
 	f.BoolVar(&o.json, "json", false, "print the report as one JSON document instead of the summary")
 	f.IntVar(&o.connections, "expect-connections", 0, "warn where a process may open fewer files than `N` connections take (LIM-015); 0 asks for the usual 1,024")
+	f.StringVar(&o.policy, "policy", "", "also check what the firewall's policy in `FILE` expects")
+	f.BoolVar(&o.mutate, "mutate", false, "with --policy, also make small mistakes in the rules, and report which of them the policy notices")
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -82,6 +91,23 @@ func selectionError(err error) error {
 	return &usageError{err}
 }
 
+// plan is what will be asked, with the policy that a part of it is about; nil
+// where there is none.
+func (o runOptions) plan() (plan []check.Check, withPolicy *policyRun, err error) {
+	switch {
+	case o.policy != "":
+		if withPolicy, err = declarePolicy(o.policy); err != nil {
+			return nil, nil, err
+		}
+	case o.mutate:
+		return nil, nil, usagef("--mutate makes mistakes in the rules of a policy: name it with --policy FILE")
+	}
+	if plan, err = o.selection.Plan(); err != nil {
+		return nil, nil, selectionError(err)
+	}
+	return plan, withPolicy, withPolicy.load(plan)
+}
+
 func (a *app) run(o runOptions) error {
 	for _, state := range o.failOn {
 		if err := oneOf("--fail-on", state, "warn", "skip", "inconclusive"); err != nil {
@@ -92,9 +118,9 @@ func (a *app) run(o runOptions) error {
 		return usagef("--expect-connections %d: write how many connections one process will have at once", o.connections)
 	}
 	limits.ExpectConnections(o.connections)
-	plan, err := o.selection.Plan()
+	plan, withPolicy, err := o.plan()
 	if err != nil {
-		return selectionError(err)
+		return err
 	}
 	output, err := openOutput(o.out, time.Now())
 	if err != nil {
@@ -118,6 +144,7 @@ func (a *app) run(o runOptions) error {
 		Command:   append([]string{"loopcheck"}, os.Args[1:]...),
 		Observers: observers,
 		Diagnose:  diagnose.Find,
+		Examine:   withPolicy.examine(a, display, o.mutate),
 		Stop:      stop.requested,
 		Signals:   stop.signals,
 	})

@@ -41,7 +41,7 @@ func quickChecks(suites ...string) (count int) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
-		RequireUniqueNames: true,
+		RequireUniqueNames: true, UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
 			"one-line": oneLineOf,

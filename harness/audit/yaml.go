@@ -6,33 +6,20 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/userfile"
 )
-
-// maxListBytes bounds what Read takes into memory. A rule takes about a hundred
-// bytes.
-const maxListBytes = 1 << 20
 
 // ReadFile reads an allow-list. The error is one line that names the file, the
 // line and what to write.
 func ReadFile(path string) (*AllowList, error) {
-	f, err := os.Open(path)
+	content, err := userfile.Read(path, "an allow-list")
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, maxListBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(content) > maxListBytes {
-		return nil, fmt.Errorf("%s: larger than %d bytes: is it an allow-list?", path, maxListBytes)
 	}
 	return Parse(path, content)
 }
@@ -47,37 +34,30 @@ func ReadFile(path string) (*AllowList, error) {
 //
 // Path stands in the errors.
 func Parse(path string, content []byte) (*AllowList, error) {
-	p := parser{path: path}
-	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	var document yaml.Node
-	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: it is empty: write `listeners:` and a rule for each, or `listeners: []` where nothing may listen", path)
-	} else if err != nil {
-		return nil, fmt.Errorf("%s: %s", path, oneLine(strings.TrimPrefix(err.Error(), "yaml: ")))
+	root, err := userfile.Parse(path, content, "write `listeners:` and a rule for each, or `listeners: []` where nothing may listen")
+	if err != nil {
+		return nil, err
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: holds more than one document: write one", path)
-	}
-	fields, err := p.mapping(document.Content[0], "the list", "listeners")
+	fields, err := root.Mapping("the list", "listeners")
 	if err != nil {
 		return nil, err
 	}
 	node, ok := fields["listeners"]
 	if !ok {
-		return nil, p.fault(document.Content[0], "`listeners:` is missing")
+		return nil, root.Fault("`listeners:` is missing")
 	}
-	if node.Kind != yaml.SequenceNode {
-		return nil, p.fault(node, "listeners: write a list of rules, each beginning with `- port:`")
+	if !node.IsList() {
+		return nil, node.Fault("listeners: write a list of rules, each beginning with `- port:`")
 	}
 	a := &AllowList{Path: path}
-	for _, item := range node.Content {
-		rule, err := p.rule(item)
+	for _, item := range node.Items() {
+		rule, err := parseRule(item)
 		if err != nil {
 			return nil, err
 		}
 		for _, other := range a.Rules {
 			if other.String() == rule.String() {
-				return nil, p.fault(item, "the rule for %s stands in line %d already: leave one out", rule, other.Line)
+				return nil, item.Fault("the rule for %s stands in line %d already: leave one out", rule, other.Line)
 			}
 		}
 		a.Rules = append(a.Rules, rule)
@@ -85,39 +65,31 @@ func Parse(path string, content []byte) (*AllowList, error) {
 	return a, nil
 }
 
-type parser struct{ path string }
-
-func (p parser) fault(node *yaml.Node, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %s", p.path, node.Line, oneLine(fmt.Sprintf(format, args...)))
-}
-
-// oneLine keeps what stands in the file from breaking the line of an error.
-func oneLine(text string) string { return strings.ReplaceAll(text, "\n", " ") }
-
 // ruleKeys are the keys of a rule, in the order they are written in.
 var ruleKeys = []string{"port", "protocol", "address", "interface", "process", "unit", "optional", "reason"}
 
-func (p parser) rule(node *yaml.Node) (Rule, error) {
-	fields, err := p.mapping(node, "a rule", ruleKeys...)
+func parseRule(node userfile.Node) (Rule, error) {
+	fields, err := node.Mapping("a rule", ruleKeys...)
 	if err != nil {
 		return Rule{}, err
 	}
-	r := Rule{Line: node.Line}
+	r := Rule{Line: node.Line()}
 	for _, key := range ruleKeys {
 		value, ok := fields[key]
 		if !ok {
 			continue
 		}
-		if value.Kind != yaml.ScalarNode || value.Tag == "!!null" || value.Value == "" {
-			return Rule{}, p.fault(value, "%s: write one value", key)
+		text, err := value.Text(key)
+		if err != nil {
+			return Rule{}, err
 		}
-		if err := r.set(key, value.Value); err != nil {
-			return Rule{}, p.fault(value, "%s: %v", key, err)
+		if err := r.set(key, text); err != nil {
+			return Rule{}, value.Fault("%s: %v", key, err)
 		}
 	}
 	for _, key := range []string{"port", "protocol", "address"} {
 		if _, ok := fields[key]; !ok {
-			return Rule{}, p.fault(node, "%q is missing: %s", key, expected[key])
+			return Rule{}, node.Fault("%q is missing: %s", key, expected[key])
 		}
 	}
 	return r, nil
@@ -164,28 +136,6 @@ func (r *Rule) set(key, value string) error {
 		r.Reason = value
 	}
 	return nil
-}
-
-// mapping returns the values of a mapping whose keys have to be known.
-func (p parser) mapping(node *yaml.Node, what string, known ...string) (map[string]*yaml.Node, error) {
-	if node.Kind != yaml.MappingNode {
-		return nil, p.fault(node, "expected %s as `key: value` lines with %s", what, strings.Join(known, ", "))
-	}
-	fields := map[string]*yaml.Node{}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
-		if !slices.Contains(known, key.Value) {
-			return nil, p.fault(key, "unknown key %q: write one of %s", key.Value, strings.Join(known, ", "))
-		}
-		if _, twice := fields[key.Value]; twice {
-			return nil, p.fault(key, "%q is set twice", key.Value)
-		}
-		if value.Kind == yaml.AliasNode {
-			return nil, p.fault(value, "%s: write the value itself, not an alias", key.Value)
-		}
-		fields[key.Value] = value
-	}
-	return fields, nil
 }
 
 // Write writes the list as YAML that Parse reads.

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -146,7 +147,20 @@ var registry = struct {
 	checks map[string]Check
 }{map[string]Suite{}, map[string]Check{}}
 
-var validID = regexp.MustCompile(`^[A-Z]+-\d{3}$`)
+var validID = regexp.MustCompile(`^[A-Z]+-\d{3,}$`)
+
+// PolicyTopic is the topic of the IDs of what a user's policy expects of a
+// firewall. The catalogue of this binary does not hold those checks.
+const PolicyTopic = "POLICY"
+
+// OfPolicy says whether an ID is that of an expectation of a policy.
+func OfPolicy(id string) bool { return topic(id) == PolicyTopic }
+
+// topic is what stands before the number of an ID.
+func topic(id string) string {
+	name, _, _ := strings.Cut(id, "-")
+	return name
+}
 
 // RegisterSuite makes a suite known. Call it while packages are initialised.
 // It panics on a name that is taken: that is a mistake in the source.
@@ -158,7 +172,7 @@ func RegisterSuite(s Suite) {
 }
 
 // Register adds a check to the catalogue. Call it while packages are
-// initialised. It panics on an ID that is malformed or taken, and on an entry
+// initialised, or before a run for what its user asks. It panics on an ID that is malformed or taken, and on an entry
 // that lacks what explain prints: those are mistakes in the source.
 func Register(c Check) {
 	switch {
@@ -186,6 +200,8 @@ func All() []Check {
 		return cmp.Or(
 			cmp.Compare(registry.suites[a.Suite].Order, registry.suites[b.Suite].Order),
 			cmp.Compare(a.Suite, b.Suite),
+			cmp.Compare(topic(a.ID), topic(b.ID)),
+			cmp.Compare(len(a.ID), len(b.ID)), // POLICY-1000 comes after POLICY-999
 			cmp.Compare(a.ID, b.ID))
 	})
 }

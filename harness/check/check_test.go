@@ -22,14 +22,14 @@ func TestTheCatalogueIsInTheOrderOfARun(t *testing.T) {
 	isolated(t)
 	RegisterSuite(Suite{Name: "last", Order: 9})
 	RegisterSuite(Suite{Name: "first", Order: 1})
-	for _, c := range []Check{entry("LAST-001", "last"), entry("FIRST-020", "first"), entry("FIRST-003", "first")} {
+	for _, c := range []Check{entry("LAST-001", "last"), entry("FIRST-020", "first"), entry("FIRST-003", "first"), entry("ALSO-1000", "first"), entry("ALSO-999", "first")} {
 		Register(c)
 	}
 	var ids []string
 	for _, c := range All() {
 		ids = append(ids, c.ID)
 	}
-	if want := []string{"FIRST-003", "FIRST-020", "LAST-001"}; !slices.Equal(ids, want) {
+	if want := []string{"ALSO-999", "ALSO-1000", "FIRST-003", "FIRST-020", "LAST-001"}; !slices.Equal(ids, want) {
 		t.Errorf("got %v, want %v", ids, want)
 	}
 	if s := Suites(); len(s) != 2 || s[0].Name != "first" {
@@ -77,6 +77,14 @@ func TestOnlyGradeFailFails(t *testing.T) {
 	for grade, want := range map[Grade]State{GradeFail: Fail, GradeWarn: Warn, GradeAdvice: Warn} {
 		if got := grade.Broken(); got != want {
 			t.Errorf("%s gives %s, want %s", grade, got, want)
+		}
+	}
+}
+
+func TestAPolicyIsNotOfTheCatalogue(t *testing.T) {
+	for id, want := range map[string]bool{"POLICY-001": true, "POLICY-1000": true, "PORT-001": false, "": false} {
+		if OfPolicy(id) != want {
+			t.Errorf("%q: %v", id, !want)
 		}
 	}
 }

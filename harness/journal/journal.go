@@ -17,12 +17,13 @@ import (
 
 // entry is one line. Exactly one of the pointers is set.
 type entry struct {
-	At        time.Time     `json:"at"`
-	Head      *head         `json:"head,omitempty"`
-	Began     string        `json:"began,omitempty"` // ID of the check that starts
-	Check     *report.Check `json:"check,omitempty"`
-	Benchmark *bench.Result `json:"benchmark,omitempty"`
-	End       *end          `json:"end,omitempty"`
+	At        time.Time        `json:"at"`
+	Head      *head            `json:"head,omitempty"`
+	Began     string           `json:"began,omitempty"` // ID of the check that starts
+	Check     *report.Check    `json:"check,omitempty"`
+	Benchmark *bench.Result    `json:"benchmark,omitempty"`
+	Firewall  *report.Firewall `json:"firewall,omitempty"`
+	End       *end             `json:"end,omitempty"`
 }
 
 // head is the first line: the report as it stood before anything was asked.
@@ -65,6 +66,9 @@ func (j *Writer) Ended(c report.Check) { j.write(entry{Check: &c}) }
 
 // Measured writes the result of a benchmark.
 func (j *Writer) Measured(b bench.Result) { j.write(entry{Benchmark: &b}) }
+
+// Examined writes a part of what was found of the firewall.
+func (j *Writer) Examined(part report.Firewall) { j.write(entry{Firewall: &part}) }
 
 // Finished writes the end.
 func (j *Writer) Finished(r *report.Report) {

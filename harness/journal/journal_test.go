@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/firewall/policy"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
@@ -38,6 +40,14 @@ func record(w *Writer) *report.Report {
 	b := bench.Result{Name: "tcp/rr", Count: 3}
 	r.Benchmarks = append(r.Benchmarks, b)
 	w.Measured(b)
+	for _, part := range []report.Firewall{
+		{Policy: &policy.Result{Policy: "policy.yaml", Outcomes: []policy.Outcome{{Name: "the web", Line: 6, Expected: "accept", Asked: 4}}}},
+		{Maps: &firewall.Maps{SchemaVersion: firewall.MapSchema, Source: "fw.nft"}},
+		{Notes: []string{"no mutant was made"}},
+	} {
+		r.AddFirewall(part)
+		w.Examined(part)
+	}
 	r.Duration, r.Noise, r.Summary = time.Second, host.Noise{Load: 1.5}, report.Summarize(r.Checks)
 	w.Finished(r)
 	return r
@@ -88,7 +98,7 @@ func TestReadSurvivesAKillAnywhere(t *testing.T) {
 }
 
 func TestReadTellsWhatWasUnderWay(t *testing.T) {
-	all := lines(t) // head, began, check, began, check, began, check, benchmark, end
+	all := lines(t) // head, began, check, began, check, began, check, benchmark, the firewall, end
 	r, err := Read(bytes.NewReader(bytes.Join(all[:4], nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,9 @@ import (
 	"github.com/loopcheck/loopcheck/harness/report"
 )
 
-// maxLine bounds one line. The largest is a benchmark with its histogram, some
-// tens of kilobytes.
+// maxLine bounds one line. The largest are the maps of a firewall, of some
+// kilobytes as a rule, and of some megabytes where every port differs from the
+// next.
 const maxLine = 16 << 20
 
 // SyntaxError is a journal that cannot be read.
@@ -117,7 +118,8 @@ func (p *parser) take(e entry) error {
 			}
 		}
 		p.head, p.report = e.Head, e.Head.Report
-		p.report.Checks = []report.Check{} // they have lines of their own
+		// They have lines of their own.
+		p.report.Checks, p.report.Firewall = []report.Check{}, nil
 	case e.Began != "":
 		p.began = e.Began
 	case e.Check != nil:
@@ -127,6 +129,8 @@ func (p *parser) take(e entry) error {
 		p.report.Checks = append(p.report.Checks, *e.Check)
 	case e.Benchmark != nil:
 		p.report.Benchmarks = append(p.report.Benchmarks, *e.Benchmark)
+	case e.Firewall != nil:
+		p.report.AddFirewall(*e.Firewall)
 	case e.End != nil:
 		p.ended = true
 		p.report.Duration = e.End.Duration

@@ -98,13 +98,16 @@ func (d *Display) Ended(c report.Check) {
 		if d.style.Color {
 			word = report.Paint(c.State, word)
 		}
-		_, _ = fmt.Fprintf(d.w, "%s %s: %s\n", word, c.ID, c.Title)
+		_, _ = fmt.Fprintf(d.w, "%s %s: %s\n", word, c.ID, terminal.Harmless(c.Title))
 	}
 	d.redraw()
 }
 
 // Measured shows nothing: figures stand in the report.
 func (d *Display) Measured(bench.Result) {}
+
+// Examined shows nothing: it stands in the report.
+func (d *Display) Examined(report.Firewall) {}
 
 // Finished ends the last suite's line.
 func (d *Display) Finished(*report.Report) {
@@ -157,7 +160,7 @@ func (d *Display) redraw() {
 	room := d.style.Width() - 1 - terminal.Columns(d.head()+"  "+d.tally(false))
 	line := d.head() + "  " + d.tally(d.style.Color)
 	if d.current.ID != "" && room > 2 {
-		line += "  " + terminal.Shorten(d.current.ID+" "+d.current.Title, room-2)
+		line += "  " + terminal.Shorten(d.current.ID+" "+terminal.Harmless(d.current.Title), room-2)
 	}
 	if room < 0 {
 		line = terminal.Shorten(d.suite, d.style.Width()-1)

@@ -303,6 +303,7 @@ func TestPageInABrowser(t *testing.T) {
 			t.Errorf("the host name reads %q", got)
 		}
 	})
+	t.Run("firewall", b.showsTheFirewall)
 	t.Run("phone", func(t *testing.T) {
 		b.do(chromedp.EmulateViewport(360, 780), chromedp.Reload(), chromedp.WaitVisible(chromedp.CSS("#controls")))
 		if width := eval[int](b, `document.documentElement.scrollWidth`); width > 360 {

@@ -118,6 +118,7 @@ func fixture(t testing.TB) *Report {
 	r.Benchmarks[1].Taint = map[string]int{"steal": 1}
 	r.Benchmarks[1].CI95.Confidence = 0.891
 	r.Listeners = whoListens()
+	r.Firewall = aFirewall()
 	r.Summary = Summarize(r.Checks)
 	return r
 }

@@ -21,6 +21,8 @@ import (
 var (
 	//go:embed page.html
 	pageHTML string
+	//go:embed firewall.html
+	firewallHTML string
 	//go:embed page.css
 	pageCSS string
 	//go:embed page.js
@@ -60,7 +62,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"harmless":    terminal.Harmless,
 	"scopeCounts": scopeCounts,
 	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
-}).Parse(pageHTML))
+}).Parse(firewallHTML + pageHTML))
 
 // glyphs stand beside the word of a state, never instead of it.
 var glyphs = map[check.State]string{
@@ -82,6 +84,8 @@ type pageView struct {
 	Plots       []benchmarkView
 	HostFacts   []fact
 	NoiseFacts  []fact
+	// FirewallView is nil where no firewall was asked about.
+	FirewallView *firewallView
 }
 
 type stateCount struct {
@@ -116,15 +120,16 @@ func viewOf(r *Report) pageView {
 		}, "; "),
 		// Both files are the project's own; wrapped whole, the template changes
 		// no byte of what was hashed.
-		Style:       template.HTML("<style>" + pageCSS + "</style>"),
-		Script:      template.HTML("<script>" + pageJS + "</script>"),
-		When:        r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"),
-		Counts:      countsOf(r.Summary),
-		concerns:    r.concerns(),
-		Skips:       r.skipGroups(),
-		Percentiles: percentileNames(r.Benchmarks),
-		HostFacts:   machineFacts(r),
-		NoiseFacts:  noiseFacts(r),
+		Style:        template.HTML("<style>" + pageCSS + "</style>"),
+		Script:       template.HTML("<script>" + pageJS + "</script>"),
+		When:         r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"),
+		Counts:       countsOf(r.Summary),
+		concerns:     r.concerns(),
+		Skips:        r.skipGroups(),
+		Percentiles:  percentileNames(r.Benchmarks),
+		HostFacts:    machineFacts(r),
+		NoiseFacts:   noiseFacts(r),
+		FirewallView: r.firewallView(),
 	}
 	for _, s := range r.suites() {
 		checks := r.checksOf(s.Name)

@@ -232,6 +232,12 @@ func TestContrast(t *testing.T) {
 				}
 			}
 		}
+		// Cells of a map are graphics: 3 to 1 (success criterion 1.4.11).
+		for _, ink := range []string{"accept", "elsewhere", "reset", "reject"} {
+			if ratio := contrast(colours["drop"], colours[ink]); ratio < 3 {
+				t.Errorf("%s: %s beside drop has a contrast of %.2f", name, ink, ratio)
+			}
+		}
 	}
 }
 

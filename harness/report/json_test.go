@@ -50,6 +50,24 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".listeners[].interface":         true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
+		".firewall": true,
+	}
+	for _, key := range []string{
+		"policy", "maps", "coverage", "mutation", "notes",
+		"policy.notes", "maps.notes", "coverage.notes", "mutation.notes",
+		"policy.outcomes[].packets", "policy.outcomes[].skipped", "policy.outcomes[].breaches",
+		"policy.outcomes[].breaches[].state", "policy.outcomes[].breaches[].nth", "policy.outcomes[].breaches[].landed",
+		"policy.outcomes[].breaches[].actual.kind", "policy.outcomes[].breaches[].rule",
+		"maps.maps[].ranges[].kind", "maps.maps[].ranges[].local", "maps.maps[].ranges[].landed",
+		"coverage.rules[].by", "coverage.rules[].shadows", "coverage.rules[].why", "coverage.rules[].suggestion",
+		"mutation.mutants[].killed_by", "mutation.mutants[].difference", "mutation.mutants[].suggestion", "mutation.mutants[].why",
+	} {
+		optional[".firewall."+key] = true
+	}
+	for _, rule := range []string{"policy.outcomes[].breaches[].rule", "maps.rules[]", "coverage.rules[]", "coverage.rules[].shadows[]", "mutation.mutants[].rule"} {
+		for _, key := range []string{"handle", "file", "line"} {
+			optional[".firewall."+rule+"."+key] = true
+		}
 	}
 	open := []string{
 		".host.sysctls", ".host.limits", ".checks[].measurements", ".benchmarks[].percentiles", ".benchmarks[].taint",
@@ -116,16 +134,19 @@ func valid(t *testing.T, document any) error {
 func TestSchemaRefusesWrongValues(t *testing.T) {
 	good := string(rendered(t, JSON(fixture(t))))
 	for name, c := range map[string]struct{ from, to string }{
-		"state":     {`"state": "warn"`, `"state": "warned"`},
-		"verdict":   {`"verdict": "fail"`, `"verdict": "bad"`},
-		"grade":     {`"grade": "warn"`, `"grade": "severe"`},
-		"ID":        {`"id": "TCP-001"`, `"id": "tcp-1"`},
-		"time":      {`"started": "2026-03-14T15:09:26Z"`, `"started": "yesterday"`},
-		"version":   {`"schema_version": "1"`, `"schema_version": "2"`},
-		"number":    {`"mtu": 65536`, `"mtu": "65536"`},
-		"scope":     {`"scope": "every"`, `"scope": "all"`},
-		"port":      {`"port": 8080`, `"port": 65536`},
-		"null list": {`"labels": [`, `"labels": null, "was": [`},
+		"state":             {`"state": "warn"`, `"state": "warned"`},
+		"verdict":           {`"verdict": "fail"`, `"verdict": "bad"`},
+		"grade":             {`"grade": "warn"`, `"grade": "severe"`},
+		"ID":                {`"id": "TCP-001"`, `"id": "tcp-1"`},
+		"time":              {`"started": "2026-03-14T15:09:26Z"`, `"started": "yesterday"`},
+		"version":           {`"schema_version": "1"`, `"schema_version": "2"`},
+		"number":            {`"mtu": 65536`, `"mtu": "65536"`},
+		"scope":             {`"scope": "every"`, `"scope": "all"`},
+		"port":              {`"port": 8080`, `"port": 65536`},
+		"verdict of a port": {`"action": "drop"`, `"action": "ignore"`},
+		"use of a rule":     {`"use": "dead"`, `"use": "lazy"`},
+		"fate of a mutant":  {`"fate": "killed"`, `"fate": "dead"`},
+		"null list":         {`"labels": [`, `"labels": null, "was": [`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := strings.Replace(good, c.from, c.to, 1)
@@ -158,11 +179,17 @@ func TestReadGivesBackWhatJSONWrote(t *testing.T) {
 			}
 		}
 	}
+	comparable := cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 	got, err := Read(bytes.NewReader(rendered(t, JSON(fixture(t)))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+	// Of a firewall's lists some are left out where they are empty, and so nil.
+	if diff := cmp.Diff(want.Firewall, got.Firewall, comparable, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("firewall (-want +got):\n%s", diff)
+	}
+	want.Firewall, got.Firewall = nil, nil
+	if diff := cmp.Diff(want, got, comparable); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -37,6 +37,8 @@ type Report struct {
 	Benchmarks    []bench.Result `json:"benchmarks"`
 	// Listeners is who listened on the machine when the run began.
 	Listeners []listeners.Listener `json:"listeners"`
+	// Firewall is what was found of a firewall; nil where none was asked about.
+	Firewall *Firewall `json:"firewall,omitempty"`
 }
 
 // Tool says what made the report.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
@@ -91,7 +92,7 @@ func (p *printout) finding(c Check) {
 		p.labelled(9, "cause   ", plain, cause.Summary)
 	}
 	p.labelled(9, "source  ", faint, c.Source)
-	if c.broken() && len(c.Causes) == 0 {
+	if c.broken() && len(c.Causes) == 0 && !check.OfPolicy(c.ID) {
 		p.labelled(9, "see     ", plain, "loopcheck explain "+c.ID)
 	}
 }

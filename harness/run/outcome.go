@@ -10,6 +10,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/firewall/policy"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
@@ -24,6 +25,7 @@ type interrupted struct{}
 type outcome struct {
 	check      report.Check
 	benchmarks []bench.Result
+	policy     *policy.Result
 	panicked   bool
 	timedOut   bool
 }
@@ -85,6 +87,8 @@ func (o *outcome) take(value any) {
 		o.check.State, o.check.Message = check.Interrupted, notAsked
 	case bench.Result:
 		o.benchmarks = append(o.benchmarks, v)
+	case *policy.Result:
+		o.policy = v
 	case diagnose.Finding:
 		o.check.Causes = append(o.check.Causes, v.Cause)
 		o.check.Remedies = append(o.check.Remedies, v.Remedies...)

@@ -51,6 +51,8 @@ type Observer interface {
 	Began(check.Check)
 	Ended(report.Check)
 	Measured(bench.Result)
+	// Examined is told what was found of the firewall, a part at a time.
+	Examined(part report.Firewall)
 	// Finished is called once, with the whole report.
 	Finished(*report.Report)
 }
@@ -63,6 +65,10 @@ type Options struct {
 	// Diagnose looks up why a check failed or could not be asked; nil looks up
 	// nothing.
 	Diagnose func(context.Context, diagnose.Symptom) diagnose.Diagnosis
+	// Examine are called one after the other once the checks have ended, each for
+	// a part of what the report says of the firewall. Their context ends when the
+	// run is told to stop, and none is called then.
+	Examine []func(context.Context) (report.Firewall, error)
 	// Stop, when closed, keeps further checks from starting; the one under
 	// way ends first.
 	Stop <-chan struct{}
@@ -95,7 +101,9 @@ func Run(plan []check.Check, opts Options) (*report.Report, error) {
 	var verdict ginkgoVerdict
 	ginkgo.RunSpecs(&verdict, "loopcheck", suiteConfig, reporterConfig)
 
-	return r.finish(noise.Stop())
+	examineErr := r.examine()
+	result, err := r.finish(noise.Stop())
+	return result, errors.Join(err, examineErr)
 }
 
 // ginkgoVerdict takes Ginkgo's verdict, which counts warnings as failures and
@@ -236,6 +244,9 @@ func (r *recorder) ended(spec ginkgo.SpecReport) {
 		r.abandoned = c.ID
 	}
 	r.add(o.check)
+	if o.policy != nil {
+		r.examined(report.Firewall{Policy: o.policy})
+	}
 	for _, b := range o.benchmarks {
 		r.report.Benchmarks = append(r.report.Benchmarks, b)
 		for _, obs := range r.opts.Observers {
@@ -250,6 +261,41 @@ func (r *recorder) add(c report.Check) {
 	for _, o := range r.opts.Observers {
 		o.Ended(c)
 	}
+}
+
+func (r *recorder) examined(part report.Firewall) {
+	r.report.AddFirewall(part)
+	for _, o := range r.opts.Observers {
+		o.Examined(part)
+	}
+}
+
+// examine looks at the firewall. What the end of the run keeps from being looked
+// at is no error.
+func (r *recorder) examine() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-r.opts.Stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var errs []error
+	for _, look := range r.opts.Examine {
+		if stopped(r.opts.Stop) {
+			break
+		}
+		part, err := look(ctx)
+		switch {
+		case err == nil:
+			r.examined(part)
+		case !stopped(r.opts.Stop):
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (r *recorder) finish(noise host.Noise) (*report.Report, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/diagnose"
+	"github.com/loopcheck/loopcheck/firewall/policy"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
@@ -49,6 +50,7 @@ func init() {
 		spec("FAKE-001", check.GradeFail, false, func(ginkgo.SpecContext) {
 			attach(check.Evidence{What: "colour", Seen: "blue"})
 			attach(check.Measurement{Name: "width_bytes", Value: 7})
+			attach(&policy.Result{Policy: "policy.yaml"})
 		})
 		spec("FAKE-002", check.GradeFail, false, func(ginkgo.SpecContext) {
 			for _, port := range []uint16{7, 0, 7} {
@@ -90,14 +92,15 @@ func loopback(port uint16) netip.AddrPort {
 
 // witness records what an observer is told.
 type witness struct {
-	began, ended, measured []string
-	started, finished      int
+	began, ended, measured, examined []string
+	started, finished                int
 }
 
 func (w *witness) Started(*report.Report, []check.Check) { w.started++ }
 func (w *witness) Began(c check.Check)                   { w.began = append(w.began, c.ID) }
 func (w *witness) Ended(c report.Check)                  { w.ended = append(w.ended, c.ID) }
 func (w *witness) Measured(b bench.Result)               { w.measured = append(w.measured, b.Name) }
+func (w *witness) Examined(f report.Firewall)            { w.examined = append(w.examined, f.Notes...) }
 func (w *witness) Finished(*report.Report)               { w.finished++ }
 
 // Ginkgo builds its tree, in which the checks of this test register, when the
@@ -192,6 +195,9 @@ func TestRunMapsEveryEndOfACheck(t *testing.T) {
 	}
 	if len(r.Benchmarks) != 1 || r.Benchmarks[0].Name != "quick" {
 		t.Errorf("benchmarks %v, want the one that had the machine to itself", r.Benchmarks)
+	}
+	if f := r.Firewall; f == nil || f.Policy == nil || f.Policy.Policy != "policy.yaml" {
+		t.Errorf("of the firewall there is %+v", f)
 	}
 	if w.started != 1 || w.finished != 1 || !slices.Equal(w.ended, ids) || !slices.Equal(w.began, ids[:11]) || !slices.Equal(w.measured, []string{"quick"}) {
 		t.Errorf("the observer was told %+v", w)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 )
 
 // awaited counts the ports that have not answered.
@@ -94,9 +95,9 @@ func (r *refusal) judge(port uint16, err error, queued int) (syscall.Errno, erro
 
 // drainErrors empties the error queue of a socket, calls each with the index of
 // the message for every ICMP error in it, and counts the entries.
-func (b *batch) drainErrors(fd int, each func(int, errqueue.Error)) (entries int, err error) {
+func drainErrors(b *mmsg.Batch, fd int, each func(int, errqueue.Error)) (entries int, err error) {
 	for {
-		n, err := b.receive(fd, unix.MSG_ERRQUEUE)
+		n, err := b.Receive(fd, unix.MSG_ERRQUEUE)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return entries, nil
@@ -105,7 +106,7 @@ func (b *batch) drainErrors(fd int, each func(int, errqueue.Error)) (entries int
 		}
 		entries += n
 		for i := range n {
-			if e, ok := errqueue.Decode(b.controlOf(i)); ok {
+			if e, ok := errqueue.Decode(b.Control(i)); ok {
 				each(i, e)
 			}
 		}

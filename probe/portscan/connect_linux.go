@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 )
 
 const (
@@ -29,7 +30,7 @@ type connectAsker struct {
 	sockets []*connector
 	to      unix.Sockaddr
 	toPort  *int
-	errors  *batch
+	errors  *mmsg.Batch
 }
 
 // connector is a socket with a port of its own. It keeps the port when it is
@@ -45,7 +46,7 @@ type connector struct {
 }
 
 func openConnect(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
-	a := &connectAsker{errors: newBatch(16, 0, errqueue.ControlBytes)}
+	a := &connectAsker{errors: mmsg.New(16, 0, errqueue.ControlBytes)}
 	a.to, a.toPort = sockaddr(to)
 	for range connectSockets {
 		c, err := newConnector(local, of)
@@ -273,8 +274,8 @@ func (a *connectAsker) readErrors(c *connector, record recorder) error {
 }
 
 func (a *connectAsker) takeErrors(c *connector, record recorder) error {
-	_, err := a.errors.drainErrors(c.fd, func(i int, e errqueue.Error) {
-		record(a.errors.port(i), Answer{State: Rejected, ICMP: icmpOf(e)})
+	_, err := drainErrors(a.errors, c.fd, func(i int, e errqueue.Error) {
+		record(a.errors.Port(i), Answer{State: Rejected, ICMP: icmpOf(e)})
 	})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 )
 
 // datagramBatch is how many datagrams are sent before the error queue is read.
@@ -30,8 +31,8 @@ type datagramAsker struct {
 	addr   netip.Addr
 	to     unix.Sockaddr
 	toPort *int
-	in     *batch
-	errors *batch
+	in     *mmsg.Batch
+	errors *mmsg.Batch
 }
 
 func openDatagram(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
@@ -39,7 +40,7 @@ func openDatagram(local, to netip.Addr, of func(uint16) dislike) (asker, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &datagramAsker{fd: fd, port: port, addr: to.WithZone(""), in: newBatch(32, 0, 0), errors: newBatch(datagramBatch, 0, errqueue.ControlBytes)}
+	a := &datagramAsker{fd: fd, port: port, addr: to.WithZone(""), in: mmsg.New(32, 0, 0), errors: mmsg.New(datagramBatch, 0, errqueue.ControlBytes)}
 	a.to, a.toPort = sockaddr(to)
 	if err := errqueue.Enable(fd, to.Is6()); err != nil {
 		a.close()
@@ -110,7 +111,7 @@ func (a *datagramAsker) drain(record recorder) error {
 		if _, err := a.drainErrors(record); err != nil {
 			return err
 		}
-		n, err := a.in.receive(a.fd, 0)
+		n, err := a.in.Receive(a.fd, 0)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
@@ -120,8 +121,8 @@ func (a *datagramAsker) drain(record recorder) error {
 		}
 		for i := range n {
 			// Others may send to this port as well.
-			if a.in.addr(i) == a.addr {
-				record(a.in.port(i), Answer{State: Open})
+			if a.in.Addr(i) == a.addr {
+				record(a.in.Port(i), Answer{State: Open})
 			}
 		}
 	}
@@ -130,12 +131,12 @@ func (a *datagramAsker) drain(record recorder) error {
 // drainErrors records the ICMP errors in the queue and counts its entries. The
 // kernel names the address that the datagram was for (ip(7), IP_RECVERR).
 func (a *datagramAsker) drainErrors(record recorder) (int, error) {
-	return a.errors.drainErrors(a.fd, func(i int, e errqueue.Error) {
+	return drainErrors(a.errors, a.fd, func(i int, e errqueue.Error) {
 		answer := Answer{State: Rejected, ICMP: icmpOf(e)}
 		e.Errno = 0
 		if e == unreachablePort || e == unreachablePortV6 {
 			answer = Answer{State: Closed}
 		}
-		record(a.errors.port(i), answer)
+		record(a.errors.Port(i), answer)
 	})
 }

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/internal/checksum"
 	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
@@ -46,9 +48,9 @@ type rawAsker struct {
 	// sum is the checksum of header and pseudo header, as the ones' complement
 	// sum of 16-bit words (RFC 1071), without the destination port.
 	sum    uint32
-	out    *batch
-	in     *batch
-	errors *batch
+	out    *mmsg.Batch
+	in     *mmsg.Batch
+	errors *mmsg.Batch
 }
 
 func openRaw(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
@@ -61,9 +63,9 @@ func openRaw(local, to netip.Addr, of func(uint16) dislike) (asker, error) {
 		a.close()
 		return nil, err
 	}
-	a.out = newBatch(rawBatch, tcpHeaderBytes, 0)
-	a.in = newBatch(rawBatch, answerBytes, 0)
-	a.errors = newBatch(32, tcpHeaderBytes, errqueue.ControlBytes)
+	a.out = mmsg.New(rawBatch, tcpHeaderBytes, 0)
+	a.in = mmsg.New(rawBatch, answerBytes, 0)
+	a.errors = mmsg.New(32, tcpHeaderBytes, errqueue.ControlBytes)
 	a.writeHeaders(local, to)
 	return a, nil
 }
@@ -135,28 +137,16 @@ func (a *rawAsker) writeHeaders(local, to netip.Addr) {
 	binary.BigEndian.PutUint16(header[14:], 65535)
 	// The pseudo header: both addresses, the protocol, the length.
 	pseudo := append(local.AsSlice(), to.AsSlice()...)
-	a.sum = onesSum(header) + onesSum(pseudo) + unix.IPPROTO_TCP + tcpHeaderBytes
-	for i := range a.out.data {
-		copy(a.out.data[i], header)
+	a.sum = checksum.Sum(checksum.Sum(unix.IPPROTO_TCP+tcpHeaderBytes, header), pseudo)
+	for i := range a.out.Len() {
+		copy(a.out.Buffer(i), header)
 	}
-}
-
-func onesSum(data []byte) uint32 {
-	var sum uint32
-	for i := 0; i+1 < len(data); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(data[i:]))
-	}
-	return sum
 }
 
 // address writes the header of one SYN.
 func (a *rawAsker) address(header []byte, port uint16) {
 	binary.BigEndian.PutUint16(header[2:], port)
-	sum := a.sum + uint32(port)
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(header[16:], ^uint16(sum))
+	binary.BigEndian.PutUint16(header[16:], checksum.Fold(a.sum+uint32(port)))
 }
 
 func (a *rawAsker) holds() []uint16 { return []uint16{a.port} }
@@ -190,11 +180,11 @@ func (a *rawAsker) ask(ctx context.Context, ports []uint16, wait time.Duration, 
 // send sends a SYN to each port. What the kernel refuses to send is recorded.
 func (a *rawAsker) send(ports []uint16, record recorder) error {
 	for i, port := range ports {
-		a.address(a.out.data[i], port)
+		a.address(a.out.Buffer(i), port)
 	}
 	var r refusal
 	for sent := 0; sent < len(ports); {
-		n, err := sendmmsg(a.raw, a.out.messages[sent:len(ports)])
+		n, err := a.out.Send(a.raw, sent, len(ports))
 		sent += n
 		if err == nil {
 			continue
@@ -218,7 +208,7 @@ func (a *rawAsker) send(ports []uint16, record recorder) error {
 // drain records the answers that have come.
 func (a *rawAsker) drain(record recorder) error {
 	for {
-		n, err := a.in.receive(a.raw, 0)
+		n, err := a.in.Receive(a.raw, 0)
 		if errors.Is(err, unix.EAGAIN) {
 			return nil
 		}
@@ -230,7 +220,7 @@ func (a *rawAsker) drain(record recorder) error {
 			continue
 		}
 		for i := range n {
-			a.judge(a.in.received(i), record)
+			a.judge(a.in.Received(i), record)
 		}
 		if n < rawBatch {
 			return nil
@@ -265,8 +255,8 @@ func (a *rawAsker) judge(packet []byte, record recorder) {
 // holds the header of the segment that it is about; those of other sockets are
 // among them.
 func (a *rawAsker) drainErrors(record recorder) (int, error) {
-	return a.errors.drainErrors(a.raw, func(i int, e errqueue.Error) {
-		header := a.errors.received(i)
+	return drainErrors(a.errors, a.raw, func(i int, e errqueue.Error) {
+		header := a.errors.Received(i)
 		if len(header) >= 4 && binary.BigEndian.Uint16(header) == a.port {
 			record(binary.BigEndian.Uint16(header[2:]), Answer{State: Rejected, ICMP: icmpOf(e)})
 		}

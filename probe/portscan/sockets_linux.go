@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,102 +147,6 @@ func bindAny(kind int, addr netip.Addr) (fd int, port uint16, err error) {
 		return -1, 0, fmt.Errorf("read the port that was bound: %w", err)
 	}
 	return fd, portOf(local), nil
-}
-
-// message is struct mmsghdr (recvmmsg(2)).
-type message struct {
-	header unix.Msghdr
-	bytes  uint32
-}
-
-func sendmmsg(fd int, messages []message) (int, error) {
-	return mmsg(unix.SYS_SENDMMSG, fd, messages, 0)
-}
-
-func recvmmsg(fd int, messages []message, flags int) (int, error) {
-	return mmsg(unix.SYS_RECVMMSG, fd, messages, flags)
-}
-
-func mmsg(call uintptr, fd int, messages []message, flags int) (int, error) {
-	for {
-		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(messages))), uintptr(len(messages)), uintptr(flags), 0, 0)
-		switch errno {
-		case 0:
-			return int(n), nil
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
-
-// batch is buffers for one system call that takes or gives many messages.
-type batch struct {
-	messages []message
-	iovecs   []unix.Iovec
-	data     [][]byte
-	names    []unix.RawSockaddrInet6 // the larger of the two families
-	control  [][]byte
-}
-
-// newBatch makes n messages of size bytes, with room for a name and, where
-// control is not 0, for that many bytes of control messages.
-func newBatch(n, size, control int) *batch {
-	b := &batch{
-		messages: make([]message, n), iovecs: make([]unix.Iovec, n), data: make([][]byte, n),
-		names: make([]unix.RawSockaddrInet6, n), control: make([][]byte, n),
-	}
-	for i := range n {
-		h := &b.messages[i].header
-		if size > 0 {
-			b.data[i] = make([]byte, size)
-			b.iovecs[i].Base = &b.data[i][0]
-			b.iovecs[i].SetLen(size)
-			h.Iov = &b.iovecs[i]
-			h.SetIovlen(1)
-		}
-		if control > 0 {
-			b.control[i] = make([]byte, control)
-		}
-	}
-	return b
-}
-
-// receive fills the batch with what is there and returns how many messages.
-func (b *batch) receive(fd, flags int) (int, error) {
-	for i := range b.messages {
-		h := &b.messages[i].header
-		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
-		h.Namelen = unix.SizeofSockaddrInet6
-		if b.control[i] != nil {
-			h.Control = &b.control[i][0]
-			h.SetControllen(len(b.control[i]))
-		}
-	}
-	return recvmmsg(fd, b.messages, flags|unix.MSG_DONTWAIT)
-}
-
-// port is that of the name of a message. Both families have it in one place.
-func (b *batch) port(i int) uint16 {
-	p := (*[2]byte)(unsafe.Pointer(&b.names[i].Port))
-	return uint16(p[0])<<8 | uint16(p[1])
-}
-
-// addr is that of the name of a message.
-func (b *batch) addr(i int) netip.Addr {
-	name := &b.names[i]
-	if name.Family == unix.AF_INET6 {
-		return netip.AddrFrom16(name.Addr)
-	}
-	return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
-}
-
-func (b *batch) received(i int) []byte {
-	return b.data[i][:min(int(b.messages[i].bytes), len(b.data[i]))]
-}
-
-func (b *batch) controlOf(i int) []byte {
-	return b.control[i][:min(int(b.messages[i].header.Controllen), len(b.control[i]))]
 }
 
 // await waits for events of a socket until the time is over. It wakes now and

@@ -148,8 +148,12 @@ type Route struct {
 	MTUBytes uint32 // 0 for the interface's
 	// Metrics are the others that it has of its own.
 	Metrics []Metric
-	Table   uint32
-	// Interface is what it leads out through; empty for one that refuses.
+	// Priority orders routes to the same destination, the lowest first; ip(8)
+	// calls it the metric.
+	Priority uint32
+	Table    uint32
+	// Interface is what it leads out through, the first of several; empty for one
+	// that refuses.
 	Interface string
 }
 

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -53,6 +54,26 @@ func Examine() ([]Problem, error) {
 	return problems, nil
 }
 
+// Default is the interface of the machine's default route, that of IPv4 where
+// there is one, and otherwise that of IPv6; "" where there is none.
+func Default() (name string, err error) {
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	if err != nil {
+		return "", fmt.Errorf("open rtnetlink: %w", err)
+	}
+	defer conn.Close()
+	for _, ipv6 := range []bool{false, true} {
+		routes, err := readRoutes(conn, ipv6)
+		if err != nil {
+			return "", err
+		}
+		if name := defaultOf(routes); name != "" {
+			return name, nil
+		}
+	}
+	return "", nil
+}
+
 func familyNumber(ipv6 bool) uint8 {
 	if ipv6 {
 		return unix.AF_INET6
@@ -73,13 +94,15 @@ var types = map[uint8]string{1: "unicast", 2: "local", 3: "broadcast", 4: "anyca
 // Attributes of routes (RTA_*) and their metrics (RTAX_*,
 // include/uapi/linux/rtnetlink.h).
 const (
-	attrTo        = 1
-	attrInterface = 4
-	attrPrefSrc   = 7
-	attrMetrics   = 8
-	attrRouteID   = 15 // RTA_TABLE
-	metricMTU     = 2
-	metricCC      = 16
+	attrTo            = 1
+	attrInterface     = 4
+	attrRoutePriority = 6
+	attrPrefSrc       = 7
+	attrMetrics       = 8
+	attrMultipath     = 9
+	attrRouteID       = 15 // RTA_TABLE
+	metricMTU         = 2
+	metricCC          = 16
 )
 
 // metricNames are those that ip-route(8) writes with a number, by RTAX_*.
@@ -90,6 +113,10 @@ var metricNames = map[uint16]string{
 
 // routeHeaderBytes is the size of struct rtmsg.
 const routeHeaderBytes = 12
+
+// nextHopBytes is the size of struct rtnexthop, which ends with the index of the
+// interface.
+const nextHopBytes = 8
 
 // readRoutes lists the routes of every table.
 func readRoutes(conn *netlink.Conn, ipv6 bool) ([]Route, error) {
@@ -136,8 +163,12 @@ func decodeRoute(data []byte, ipv6 bool) (Route, error) {
 		case attrTo:
 			r.To = prefixOf(attributes.Bytes(), toBits)
 		case attrInterface:
-			if out, err := net.InterfaceByIndex(int(attributes.Uint32())); err == nil {
-				r.Interface = out.Name
+			r.Interface = nameOf(attributes.Uint32())
+		case attrRoutePriority:
+			r.Priority = attributes.Uint32()
+		case attrMultipath:
+			if hop := attributes.Bytes(); len(hop) >= nextHopBytes {
+				r.Interface = nameOf(binary.NativeEndian.Uint32(hop[4:]))
 			}
 		case attrPrefSrc:
 			if src, ok := netip.AddrFromSlice(attributes.Bytes()); ok {
@@ -153,6 +184,15 @@ func decodeRoute(data []byte, ipv6 bool) (Route, error) {
 		return Route{}, fmt.Errorf("decode a route: %w", err)
 	}
 	return r, nil
+}
+
+// nameOf is the name of the interface with an index; "" where it is gone.
+func nameOf(index uint32) string {
+	out, err := net.InterfaceByIndex(int(index))
+	if err != nil {
+		return ""
+	}
+	return out.Name
 }
 
 func (r *Route) decodeMetrics(metrics *netlink.AttributeDecoder) error {

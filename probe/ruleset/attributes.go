@@ -123,6 +123,7 @@ type references struct {
 // Where expressions keep the names of what they refer to.
 const (
 	lookupSet     = 1
+	lookupSource  = 2
 	dynsetSet     = 1
 	objrefSet     = 4
 	flowtableOffl = 1
@@ -130,6 +131,8 @@ const (
 	dataVerdict   = 2
 	verdictChain  = 2
 	elementData   = 2
+
+	interfaceNameBytes = 16 // IFNAMSIZ
 )
 
 func (r Rule) refersTo() references {
@@ -243,11 +246,15 @@ const (
 
 	keyIn       = 4
 	keyOut      = 5
+	keyInName   = 6
+	keyOutName  = 7
 	keyProtocol = 16
 	keyRealIn   = 33 // sdif
 	networkBase = 1
 	cmpEqual    = 0
 	cmpUnequal  = 1
+	cmpAtMost   = 3
+	cmpAtLeast  = 5
 )
 
 // compat is the protocol that iptables-nft told the kernel beside a rule with a

@@ -275,7 +275,6 @@ func (e expression) reads(register uint32) bool {
 	case "cmp", "range", "byteorder", "bitwise":
 		return e.data.Uint32(firstOperand) == register
 	case "lookup":
-		const lookupSource = 2
 		return e.data.Uint32(lookupSource) == register
 	}
 	return false

@@ -30,6 +30,9 @@ type File struct {
 	Dir string `json:"dir,omitempty"`
 	// Format is how the text is to be read; where it is "", it is recognised.
 	Format Format `json:"format,omitempty"`
+	// Traced says that the rules of iptables go into nf_tables, where packets can
+	// be traced, whichever of its programs wrote them.
+	Traced bool `json:"traced,omitempty"`
 }
 
 // Part is a stretch of a file that one program reads.
@@ -40,13 +43,15 @@ type Part struct {
 	Line int `json:"line"`
 	// Legacy says that iptables-legacy wrote it.
 	Legacy bool `json:"legacy,omitempty"`
+	// Traced is File's.
+	Traced bool `json:"traced,omitempty"`
 }
 
 // FileError says where a file is wrong, or why it cannot be loaded here.
 type FileError struct {
 	// Name is the file's.
 	Name string `json:"name"`
-	// Program is the one that read it.
+	// Program is the one that read it; "" where none did.
 	Program string `json:"program"`
 	// Line is counted from 1; 0 where the program names none.
 	Line int `json:"line,omitempty"`
@@ -62,6 +67,9 @@ func (e *FileError) Error() string {
 	if e.Line > 0 {
 		where += ":" + strconv.Itoa(e.Line)
 	}
+	if e.Program == "" {
+		return where + ": " + e.Message
+	}
 	return fmt.Sprintf("%s: %s: %s", where, e.Program, e.Message)
 }
 
@@ -72,7 +80,7 @@ func (f File) Parts() ([]Part, error) {
 	whole := func(format Format) []Part { return []Part{{Format: format, Text: f.Text, Line: 1}} }
 	switch trimmed := strings.TrimSpace(f.Text); {
 	case trimmed == "":
-		return nil, &FileError{Name: f.Name, Program: "loopcheck", Message: "there is nothing in it"}
+		return nil, &FileError{Name: f.Name, Message: "there is nothing in it"}
 	case f.Format == NftScript || f.Format == NftJSON:
 		return whole(f.Format), nil
 	case f.Format == "" && trimmed[0] == '{': // with which no script begins
@@ -112,7 +120,7 @@ func (f File) savedParts() ([]Part, error) {
 			before.Text += strings.Repeat("\n", gap) + b.text.String()
 			return
 		}
-		parts = append(parts, Part{Format: format, Text: b.text.String(), Line: b.line, Legacy: b.legacy})
+		parts = append(parts, Part{Format: format, Text: b.text.String(), Line: b.line, Legacy: b.legacy, Traced: f.Traced})
 	}
 	formats := map[*block][]Format{}
 	blocks := splitSaved(f.Text)
@@ -202,15 +210,20 @@ func (p Part) programs() []string {
 	case IP6TablesSave:
 		name = "ip6tables"
 	}
-	if p.Legacy {
+	switch {
+	case p.Traced:
+		return []string{name + "-nft-restore", name + "-restore"}
+	case p.Legacy:
 		return []string{name + "-legacy-restore", name + "-restore"}
 	}
 	return []string{name + "-restore"}
 }
 
 var (
-	nftMessage      = regexp.MustCompile(`(?m)^(?:/dev/stdin|-):(\d+):\d+-\d+: (Error: .*)$`)
-	nftIncluded     = regexp.MustCompile(`(?m)^(\S+):(\d+):\d+-\d+: (Error: .*)$`)
+	nftMessage  = regexp.MustCompile(`(?m)^(?:/dev/stdin|-):(\d+):\d+-\d+: (Error: .*)$`)
+	nftIncluded = regexp.MustCompile(`(?m)^(\S+):(\d+):\d+-\d+: (Error: .*)$`)
+	// nftInterface is followed by the line that is wrong, and one that points.
+	nftInterface    = regexp.MustCompile(`Error: Interface does not exist\n(.*)\n([ \t]*\^+)`)
 	restoreProgram  = regexp.MustCompile(`^\S+restore(?: v\S+ \([a-z_]+\))?: `)
 	restoreLine     = regexp.MustCompile(`Error occurred at line: (\d+)|line (\d+) failed|line (\d+)`)
 	restoreHelpLine = regexp.MustCompile(`(?m)^(?:Error occurred at line: .*|Try .* for more information\.)$\n?`)
@@ -228,10 +241,11 @@ func (f File) fileError(p Part, failed *programError) *FileError {
 			e.Line, e.Message = number(m[1])+p.Line-1, m[2]
 		} else if m := nftIncluded.FindStringSubmatch(failed.said); m != nil && m[1] != "internal" {
 			e.Name, e.Line, e.Message = m[1], number(m[2]), m[3]
-		} else if strings.Contains(failed.said, "Message too long") {
-			// nft may have a larger buffer only from root outside of user
-			// namespaces (socket(7), SO_SNDBUFFORCE).
+		} else if strings.Contains(failed.said, tooLong) {
 			e.Message += " (in a sandbox it can load no more at once than net.core.wmem_default bytes, about 212,000)"
+		}
+		if m := nftInterface.FindStringSubmatch(failed.said); m != nil && e.Message == "Error: Interface does not exist" {
+			e.Message = fmt.Sprintf("Error: Interface %q does not exist", pointedAt(m[1], m[2]))
 		}
 		return e
 	}
@@ -246,6 +260,15 @@ func (f File) fileError(p Part, failed *programError) *FileError {
 		e.Message = text
 	}
 	return e
+}
+
+// pointedAt is the part of a line above the carets below it.
+func pointedAt(line, carets string) string {
+	first := strings.Index(carets, "^")
+	if first < 0 || first >= len(line) {
+		return ""
+	}
+	return line[first:min(len(carets), len(line))]
 }
 
 func number(text string) int {

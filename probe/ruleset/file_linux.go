@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"strings"
 )
 
 // LoadFile loads a file's rules into the calling thread's network namespace
@@ -47,10 +48,34 @@ func (f File) loadPart(ctx context.Context, p Part) error {
 	}
 	_, err := run(ctx, "load "+f.described(), f.Dir, p.Text, program, args...)
 	failed, exited := new(programError), new(exec.ExitError)
-	if errors.As(err, &failed) && errors.As(err, &exited) && ctx.Err() == nil {
-		return f.fileError(p, failed)
+	if !errors.As(err, &failed) || !errors.As(err, &exited) || ctx.Err() != nil {
+		return err
 	}
-	return err
+	if strings.Contains(failed.said, tooLong) {
+		if pieces, several := p.pieces(); several {
+			return f.loadPieces(ctx, p, pieces, program, args)
+		}
+	}
+	return f.fileError(p, failed)
+}
+
+// loadPieces loads a part that is too large for one transaction.
+func (f File) loadPieces(ctx context.Context, p Part, pieces []piece, program string, args []string) error {
+	for _, one := range pieces {
+		its := args
+		if one.more && (p.Format == IPTablesSave || p.Format == IP6TablesSave) {
+			its = []string{"--noflush"}
+		}
+		_, err := run(ctx, "load "+f.described(), f.Dir, one.text, program, its...)
+		failed, exited := new(programError), new(exec.ExitError)
+		if errors.As(err, &failed) && errors.As(err, &exited) && ctx.Err() == nil {
+			return f.fileError(p, failed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f File) described() string {

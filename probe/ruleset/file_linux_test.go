@@ -102,7 +102,7 @@ func TestLoadFileNamesTheLine(t *testing.T) {
 		{"the second table", head + "COMMIT\n" + head + "-A INPUT -p tcp --dprt 5 -j DROP\nCOMMIT\n", "iptables-restore", 6, "--dprt"},
 		{"the second program", head + "COMMIT\n" + head + "-A INPUT -s ::1 -j DROP\n-A INPUT -p tcp --dprt 5 -j DROP\nCOMMIT\n", "ip6tables-restore", 7, "--dprt"},
 		{"no COMMIT", head, "iptables-restore", 3, "COMMIT"},
-		{"nothing", " \n", "loopcheck", 0, "nothing in it"},
+		{"nothing", " \n", "", 0, "nothing in it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := LoadFileInto(t.Context(), s, "copy", File{Name: "rules", Text: c.text})

@@ -69,7 +69,7 @@ func (p legacyPrograms) load(ctx context.Context, l Legacy) error {
 
 // describe gives the rules their texts.
 func (r *Ruleset) describe(ctx context.Context) error {
-	listing, err := run(ctx, "write the rules as text", "", "", "nft", "-a", "-t", "list", "ruleset")
+	listing, err := run(ctx, "write the rules as text", "", "", "nft", "-a", "-s", "-t", "list", "ruleset")
 	// Without them the rules are still known by their handles.
 	if missing, failed := new(MissingProgramError), new(programError); err != nil && !errors.As(err, &missing) &&
 		(!errors.As(err, &failed) || ctx.Err() != nil) {

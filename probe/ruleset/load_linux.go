@@ -25,10 +25,21 @@ import (
 // iptables-legacy and no iptables-legacy-restore, and with a *PermissionError
 // without CAP_NET_ADMIN.
 func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
-	const attempt = "load netfilter rules"
+	conn, err := nfnl.Dial()
+	if err != nil {
+		return nil, denied(attemptLoad, err)
+	}
+	defer conn.Close()
+	return loadAfter(ctx, conn, r, unit{})
+}
+
+const attemptLoad = "load netfilter rules"
+
+// loadAfter is Load, with something else that goes before it in the same transaction.
+func loadAfter(ctx context.Context, conn *nfnl.Conn, r *Ruleset, before unit) (*Copy, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("%s: list the interfaces: %w", attempt, err)
+		return nil, fmt.Errorf("%s: list the interfaces: %w", attemptLoad, err)
 	}
 	byName := map[string]uint32{}
 	for _, i := range interfaces {
@@ -36,23 +47,19 @@ func Load(ctx context.Context, r *Ruleset) (*Copy, error) {
 	}
 	p, err := makePlan(r, byName)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attempt, err)
+		return nil, fmt.Errorf("%s: %w", attemptLoad, err)
 	}
-	conn, err := nfnl.Dial()
-	if err != nil {
-		return nil, denied(attempt, err)
-	}
-	defer conn.Close()
+	p.units = append([]unit{before}, p.units...)
 	if err := p.carryOut(conn); err != nil {
-		return nil, denied(attempt, err)
+		return nil, denied(attemptLoad, err)
 	}
 	copied, err := readTables(ctx, conn)
 	if err != nil {
-		return nil, fmt.Errorf("%s: read them back: %w", attempt, err)
+		return nil, fmt.Errorf("%s: read them back: %w", attemptLoad, err)
 	}
 	result, err := p.pair(copied)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", attempt, err)
+		return nil, fmt.Errorf("%s: %w", attemptLoad, err)
 	}
 	if err := legacy4.load(ctx, r.Legacy4); err != nil {
 		return nil, err

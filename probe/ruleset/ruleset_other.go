@@ -16,3 +16,5 @@ func Read(context.Context) (*Ruleset, error) { return nil, errUnsupported }
 func Load(context.Context, *Ruleset) (*Copy, error) { return nil, errUnsupported }
 
 func LoadFile(context.Context, File) error { return errUnsupported }
+
+func replaceRules(context.Context, string, replacement) (*Copy, error) { return nil, errUnsupported }

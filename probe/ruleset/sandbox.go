@@ -48,6 +48,10 @@ var (
 		o.Copy, err = Load(ctx, r)
 		return o, o.keep(err)
 	})
+	replaceInside = sandbox.Register("ruleset/replace", func(ctx context.Context, in *sandbox.Inside, r replacement) (o outcome, err error) {
+		o.Copy, err = replaceRules(ctx, in.Zone(), r)
+		return o, o.keep(err)
+	})
 	loadFileInside = sandbox.Register("ruleset/load-file", func(ctx context.Context, _ *sandbox.Inside, f File) (o outcome, err error) {
 		return o, o.keep(LoadFile(ctx, f))
 	})
@@ -69,4 +73,17 @@ func LoadInto(ctx context.Context, s *sandbox.Sandbox, zone string, r *Ruleset) 
 func LoadFileInto(ctx context.Context, s *sandbox.Sandbox, zone string, f File) error {
 	o, err := loadFileInside.Call(ctx, s, zone, f)
 	return errors.Join(err, o.err())
+}
+
+// ReplaceIn is Load in a zone of a sandbox, in the place of every table of
+// nf_tables that is there but for those of a name, which may be "". Where the
+// kernel refuses the rules, those that were there stay.
+func ReplaceIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string, r *Ruleset) (*Copy, error) {
+	o, err := replaceInside.Call(ctx, s, zone, replacement{keep, r})
+	return o.Copy, errors.Join(err, o.err())
+}
+
+type replacement struct {
+	Keep    string   `json:"keep"`
+	Ruleset *Ruleset `json:"ruleset"`
 }

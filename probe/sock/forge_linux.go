@@ -6,11 +6,13 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/checksum"
 )
 
 // ForgeUDP sends one datagram over IPv4 with a checksum of the caller's making,
 // who is given the right one (RFC 768). It takes CAP_NET_RAW (raw(7)).
-func ForgeUDP(from, to netip.AddrPort, payload []byte, checksum func(right uint16) uint16) error {
+func ForgeUDP(from, to netip.AddrPort, payload []byte, forged func(right uint16) uint16) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
 	if err != nil {
 		return fmt.Errorf("open a raw socket: %w", err)
@@ -20,7 +22,7 @@ func ForgeUDP(from, to netip.AddrPort, payload []byte, checksum func(right uint1
 		return fmt.Errorf("bind a raw socket to %s: %w", from.Addr(), err)
 	}
 	datagram := forgedUDP(from, to, payload)
-	binary.BigEndian.PutUint16(datagram[udpChecksumAt:], checksum(rightChecksum(from.Addr(), to.Addr(), datagram)))
+	binary.BigEndian.PutUint16(datagram[udpChecksumAt:], forged(rightChecksum(from.Addr(), to.Addr(), datagram)))
 	if err := unix.Sendto(fd, datagram, unix.MSG_NOSIGNAL, &unix.SockaddrInet4{Addr: to.Addr().As4()}); err != nil {
 		return fmt.Errorf("send a UDP datagram over a raw socket to %s: %w", to, err)
 	}
@@ -56,21 +58,5 @@ func transportChecksum(protocol byte, from, to netip.Addr, segment []byte) uint1
 	pseudo := append(from.AsSlice(), to.AsSlice()...)
 	pseudo = append(pseudo, 0, protocol)
 	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(segment)))
-	all := append(pseudo, segment...)
-	if len(all)%2 == 1 {
-		all = append(all, 0)
-	}
-	return internetChecksum(all)
-}
-
-// internetChecksum is that of an even number of bytes (RFC 1071).
-func internetChecksum(data []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(data); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(data[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
+	return checksum.Fold(checksum.Sum(checksum.Sum(0, pseudo), segment))
 }

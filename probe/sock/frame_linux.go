@@ -7,6 +7,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/checksum"
 )
 
 // hops is how many routers a forged packet may pass.
@@ -44,7 +46,7 @@ func wrapIP(protocol byte, from, to netip.Addr, segment []byte) []byte {
 		header[ttlAt], header[protocolAt] = hops, protocol
 		copy(header[fromAt:], from.AsSlice())
 		copy(header[toAt:], to.AsSlice())
-		binary.BigEndian.PutUint16(header[checksumAt:], internetChecksum(header))
+		binary.BigEndian.PutUint16(header[checksumAt:], checksum.Of(header))
 		return append(header, segment...)
 	}
 	const headerBytes, lengthAt, nextAt, hopsAt, fromAt, toAt = 40, 4, 6, 7, 8, 24

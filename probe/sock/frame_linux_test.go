@@ -7,6 +7,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/checksum"
 )
 
 // A sum over what holds its own checksum is 0 where that is right (RFC 1071).
@@ -26,7 +28,7 @@ func TestForgedPacketsHaveRightChecksums(t *testing.T) {
 				header, lengthAt, counted := 40, 4, 0
 				if to.Addr().Is4() {
 					header, lengthAt, counted = 20, 2, 20
-					g.Expect(internetChecksum(packet[:header])).To(BeZero(), "of the header")
+					g.Expect(checksum.Of(packet[:header])).To(BeZero(), "of the header")
 				}
 				segment := packet[header:]
 				g.Expect(int(binary.BigEndian.Uint16(packet[lengthAt:]))).To(Equal(len(segment)+counted), "the length of protocol %d", protocol)

@@ -48,3 +48,7 @@ func (s *Socket) RecvFrom(context.Context, []byte, Flag) (int, netip.AddrPort, e
 
 // FreeDescriptors is how many more descriptors this process may open.
 func FreeDescriptors() (int, error) { return 0, errUnsupported }
+
+func (s *Socket) OriginalDestination() (netip.AddrPort, error) {
+	return netip.AddrPort{}, errUnsupported
+}

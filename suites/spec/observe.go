@@ -7,6 +7,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/firewall/policy"
 	"github.com/loopcheck/loopcheck/harness/check"
 )
 
@@ -37,6 +38,11 @@ func Measure(name string, value float64) {
 // Benchmark records the result of a benchmark.
 func Benchmark(r bench.Result) {
 	attach(r.Name, r)
+}
+
+// Policy records what came of a policy.
+func Policy(r *policy.Result) {
+	attach("policy", r)
 }
 
 // Flow records what the check sends, so that should it fail, the search for the

@@ -48,6 +48,75 @@ func (c *Conn) Get(ctx context.Context, m Message, add func(family uint8, attrib
 	return c.ask(ctx, m, add)
 }
 
+// ListLong is List for what is long: it takes as much at a time as the kernel
+// gives (32 KiB), because the kernel looks for its place from the start each
+// time.
+func (c *Conn) ListLong(ctx context.Context, m Message, add func(attributes []byte)) error {
+	const most = 32 << 10
+	stop := EndWith(ctx, c.conn)
+	defer stop()
+	m.Flags |= netlink.Dump
+	sent, err := c.conn.Send(m.netlink())
+	if err != nil {
+		return err
+	}
+	raw, err := c.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	buffer := make([]byte, 2*most)
+	for {
+		var n int
+		var readErr error
+		err := raw.Read(func(fd uintptr) bool {
+			n, _, readErr = ignoringInterrupts(func() (int, unix.Sockaddr, error) {
+				return unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT)
+			})
+			return !errors.Is(readErr, unix.EAGAIN)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		case readErr != nil:
+			return os.NewSyscallError("recvfrom", readErr)
+		}
+		done, err := takePage(buffer[:n], sent.Header.Sequence, add)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// takePage hands out the messages of a page of a list, and says whether it was
+// the last.
+func takePage(page []byte, sequence uint32, add func(attributes []byte)) (done bool, err error) {
+	messages, err := syscall.ParseNetlinkMessage(page)
+	if err != nil {
+		return false, fmt.Errorf("netlink message: %w", err)
+	}
+	for _, m := range messages {
+		switch {
+		case m.Header.Seq != sequence:
+		case m.Header.Type == unix.NLMSG_DONE:
+			return true, nil
+		case m.Header.Type == unix.NLMSG_ERROR && len(m.Data) >= 4:
+			if errno := -int32(binary.NativeEndian.Uint32(m.Data)); errno != 0 {
+				return true, syscall.Errno(errno)
+			}
+			return true, nil
+		default:
+			_, attributes, err := Split(m.Data)
+			if err != nil {
+				return true, err
+			}
+			add(attributes)
+		}
+	}
+	return false, nil
+}
+
 func (c *Conn) ask(ctx context.Context, m Message, add func(uint8, []byte) error) error {
 	stop := EndWith(ctx, c.conn)
 	defer stop()

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/loopcheck/loopcheck/firewall"
+	"github.com/loopcheck/loopcheck/firewall/policy"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+)
+
+func newFirewall(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "firewall",
+		Short: "Ask a firewall about every port, and which rule decides",
+		Long: `Firewall loads rules into a private network namespace, sends packets to every
+port there, from the machine itself and from the zones around it, and says which
+get through and which rule decided. A policy says what ought to get through: it is
+checked, and so is what it leaves untested. Nothing on this machine is changed,
+and where user namespaces are allowed it needs no root.`,
+		Args: noSubcommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newFirewallMap(a), newFirewallCheck(a), newFirewallCoverage(a), newFirewallMutate(a), newFirewallSnapshot(a), newFirewallDiff(a))
+	return cmd
+}
+
+// maxRulesBytes is far above any ruleset written by hand or by a program.
+const maxRulesBytes = 64 << 20
+
+// readRules reads the rules that a flag names: a file, "-" for the standard
+// input, or "live" for the machine's own.
+func readRules(ctx context.Context, name string) (*firewall.Rules, error) {
+	return loadRules(ctx, "--rules", name)
+}
+
+// loadRules reads the rules that a flag or a policy names, which stands in the
+// errors: several files, or what a flag may name.
+func loadRules(ctx context.Context, where string, names ...string) (*firewall.Rules, error) {
+	if slices.Equal(names, []string{firewall.Live}) {
+		r, err := firewall.LiveRules(ctx)
+		return r, rulesError(err)
+	}
+	var files []ruleset.File
+	for _, name := range names {
+		f, err := readRulesFile(ctx, name)
+		if err != nil {
+			return nil, usagef("%s: %w", where, err)
+		}
+		files = append(files, f)
+	}
+	r, err := firewall.LoadRules(ctx, files...)
+	return r, rulesError(err)
+}
+
+// readRulesFile reads one file, or the standard input where its name is "-".
+func readRulesFile(ctx context.Context, name string) (ruleset.File, error) {
+	f := ruleset.File{Name: name, Dir: filepath.Dir(name)}
+	source := io.Reader(os.Stdin)
+	if name == "-" {
+		f.Name, f.Dir = standardInput, "."
+	} else {
+		file, err := os.Open(name)
+		if err != nil {
+			return f, err
+		}
+		defer func() { _ = file.Close() }()
+		source = file
+	}
+	text, err := readAll(ctx, io.LimitReader(source, maxRulesBytes+1))
+	if err != nil {
+		return f, err
+	}
+	if len(text) > maxRulesBytes {
+		return f, fmt.Errorf("%s: larger than %d MB: is it a ruleset?", f.Name, maxRulesBytes>>20)
+	}
+	f.Text = string(text)
+	return f, nil
+}
+
+// readAll is io.ReadAll until the context ends: a terminal or a pipe may give
+// nothing for ever.
+func readAll(ctx context.Context, source io.Reader) ([]byte, error) {
+	type outcome struct {
+		content []byte
+		err     error
+	}
+	read := make(chan outcome, 1)
+	go func() {
+		content, err := io.ReadAll(source)
+		read <- outcome{content, err}
+	}()
+	select {
+	case o := <-read:
+		return o.content, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// standardInput is what a file is called that is read from there.
+const standardInput = "standard input"
+
+// readPolicy reads a policy, from the standard input where its name is "-", and
+// its rules.
+func readPolicy(ctx context.Context, name string) (*policy.Policy, *firewall.Rules, error) {
+	var p *policy.Policy
+	var err error
+	if name == "-" {
+		var content []byte
+		if content, err = readAll(ctx, io.LimitReader(os.Stdin, maxRulesBytes)); err == nil {
+			p, err = policy.Read(standardInput, bytes.NewReader(content))
+		}
+	} else {
+		p, err = policy.ReadFile(name)
+	}
+	if err != nil {
+		return nil, nil, &usageError{err}
+	}
+	rules, err := loadRules(ctx, p.Path+": rules", p.Rules...)
+	return p, rules, err
+}
+
+// onePolicy asks for the one argument of the commands that take a policy.
+func onePolicy(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return usagef("%s takes one policy, such as policy.yaml, or - for the standard input: see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+}
+
+// rulesError makes an error of the user's one of usage.
+func rulesError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
+		return usagef("%w: %s", refused, refused.How)
+	}
+	if denied, ok := errors.AsType[*ruleset.PermissionError](err); ok {
+		return usagef("the rules of this machine: %w: run as root, or write the rules to a file", denied)
+	}
+	for _, theirs := range []any{new(*ruleset.FileError), new(*ruleset.MissingProgramError), new(*ruleset.RefusedError), new(*firewall.EmptyError), new(*firewall.UnknownZoneError)} {
+		if errors.As(err, theirs) {
+			return &usageError{err}
+		}
+	}
+	return fmt.Errorf("ask the firewall: %w", err)
+}

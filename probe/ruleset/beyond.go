@@ -1,0 +1,102 @@
+package ruleset
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// Only is the ruleset with no other rules than some. Its sets stay.
+func (r *Ruleset) Only(ids ...RuleID) *Ruleset {
+	return r.only(func(t Table, _ Chain, i int, rule Rule) bool {
+		return slices.Contains(ids, RuleID{t.Family, t.Name, rule.Handle})
+	})
+}
+
+// About is the ruleset with no other rules than those that a mutant of it is
+// about: the one that is changed, and the one that it is swapped with, or those
+// that look a changed set up; none for a policy.
+func (r *Ruleset) About(m Mutant) *Ruleset {
+	return r.only(func(t Table, c Chain, i int, rule Rule) bool {
+		switch {
+		case t.Family != m.Family || t.Name != m.Table || m.Mutation == FlipPolicy:
+			return false
+		case m.Handle == 0:
+			b, ok := bodyOf(rule)
+			return ok && slices.ContainsFunc(b, func(e expression) bool { return e.name == "lookup" && e.data.Text(lookupSet) == m.Chain })
+		case rule.Handle == m.Handle:
+			return true
+		}
+		return m.Mutation == SwapRules && i+1 < len(c.Rules) && c.Rules[i+1].Handle == m.Handle
+	})
+}
+
+func (r *Ruleset) only(keep func(t Table, c Chain, i int, rule Rule) bool) *Ruleset {
+	some := *r
+	some.Tables = slices.Clone(r.Tables)
+	for i, t := range some.Tables {
+		t.Chains = slices.Clone(t.Chains)
+		for j, c := range t.Chains {
+			var kept []Rule
+			for k, rule := range c.Rules {
+				if keep(t, c, k, rule) {
+					kept = append(kept, rule)
+				}
+			}
+			t.Chains[j].Rules = kept
+		}
+		some.Tables[i] = t
+	}
+	return &some
+}
+
+// Beyond is what the rules go by besides addresses, ports, protocols, types of
+// ICMP, states of connections, interfaces and how many packets came before: by
+// name, in order.
+func (r *Ruleset) Beyond() []string {
+	var names []string
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				if b, ok := bodyOf(rule); ok {
+					names = append(names, b.beyond()...)
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (b body) beyond() []string {
+	var names []string
+	looksUp := slices.ContainsFunc(b, func(e expression) bool { return e.name == "lookup" })
+	for _, m := range b.matches() {
+		// Of a concatenation only the first value has the lookup in its register.
+		if !m.varied && (len(m.ends) > 0 || looksUp) {
+			names = append(names, m.name)
+		}
+	}
+	for _, e := range b {
+		if e.name == "match" {
+			if name, beyond := e.beyond(); beyond {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// beyond is what an extension of iptables goes by.
+func (e expression) beyond() (name string, beyond bool) {
+	name = e.data.Text(extensionName)
+	switch name {
+	case "udp", "multiport", "conntrack", "state", "icmp", "icmp6", "comment", "limit", "hashlimit", "connlimit", "quota", "recent", "statistic":
+		return "", false
+	case "tcp":
+		// struct xt_tcp: two ranges of ports, an option, and which flags.
+		info, _ := e.data.Find(extensionInfo)
+		const option, flags = 8, 9
+		return "the TCP flags", len(info) > flags && binary.BigEndian.Uint16(info[option:]) != 0
+	}
+	return name, true
+}

@@ -1,0 +1,193 @@
+package sweep_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/loopcheck/loopcheck/probe/portset"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/stage"
+	"github.com/loopcheck/loopcheck/probe/sweep"
+)
+
+// A packet is in the state that it is asked in, whatever else is asked in the
+// same call or was before.
+func TestStates(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state established,related accept
+		ct state invalid drop
+		ct state new th dport 22 accept
+		reject
+	}
+}
+`)
+	type question struct {
+		state sweep.State
+		want  string
+	}
+	some := portset.Range{First: 20, Last: 23}
+	for range 2 {
+		for _, zone := range []string{outside, stage.Machine} {
+			for _, family := range s.Families() {
+				rejected := "reject with icmp port-unreachable"
+				if family == sock.IPv6 {
+					rejected = "reject with icmpv6 port-unreachable"
+				}
+				var sweeps []sweep.Sweep
+				var asked []question
+				for _, q := range []question{
+					{sweep.New, "20-21 " + rejected + ", 22 accept, 23 " + rejected},
+					{sweep.Established, "20-23 accept"},
+					{sweep.Invalid, "20-23 drop"},
+					{sweep.New, "20-21 " + rejected + ", 22 accept, 23 " + rejected},
+				} {
+					for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+						if q.state == sweep.Invalid && protocol == sweep.UDP && zone == stage.Machine {
+							continue // checksums are not looked at over lo
+						}
+						one := every(s, zone, family, protocol, some)
+						one.State = q.state
+						sweeps, asked = append(sweeps, one), append(asked, q)
+					}
+				}
+				for i, runs := range ask(t, s, sweeps...) {
+					expect(t, string(asked[i].state)+" "+string(sweeps[i].Protocol)+" from "+zone, runs, asked[i].want)
+				}
+			}
+		}
+	}
+}
+
+// No packet over lo is the answer to another, and none belongs to what an
+// earlier call began: not even where a port is one that packets come from.
+func TestNothingIsKept(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0;
+		ct state invalid drop
+		ct state new accept
+	}
+}
+`)
+	for _, family := range s.Families() {
+		var sweeps []sweep.Sweep
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			sweeps = append(sweeps, every(s, stage.Machine, family, protocol, portset.Range{First: 54290, Last: 54340}))
+		}
+		invalid := sweeps[0]
+		invalid.State = sweep.Invalid
+		sweeps = append(sweeps, invalid)
+		for range 3 {
+			for i, runs := range ask(t, s, sweeps...) {
+				want := "54290-54340 accept"
+				if sweeps[i].State == sweep.Invalid {
+					want = "54290-54340 drop"
+				}
+				expect(t, string(sweeps[i].State)+" "+string(sweeps[i].Protocol)+" over lo", runs, want)
+			}
+		}
+		ways, err := sweep.Trace(t.Context(), s.Sandbox, s.Sweep, sweeps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ways) != 3*51 {
+			t.Errorf("%d ways", len(ways))
+		}
+		for _, way := range ways {
+			if step, found := way.Decision(); !found || step.Handle == 0 {
+				t.Errorf("%d: decided by %+v", way.Number, step)
+			}
+		}
+	}
+}
+
+const burstRules = `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state related accept
+		th dport 22 limit rate 1/hour burst 5 packets accept
+		th dport 23 limit rate over 1/hour burst 7 packets reject
+		th dport 23 accept
+	}
+}
+`
+
+// A limit lets the first packets of a burst through and no other.
+func TestBurst(t *testing.T) {
+	for _, zone := range []string{outside, stage.Machine} {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			s := set(t, burstRules) // as if nothing had been sent
+			one := every(s, zone, sock.IPv4, protocol, portset.Range{First: 22, Last: 22})
+			one.Burst = 20
+			other := one
+			other.Ports = []portset.Range{{First: 23, Last: 23}}
+			got := ask(t, s, one, other)
+			expect(t, "accepted from "+zone, got[0], "1-5 accept, 6-20 drop")
+			expect(t, "rejected from "+zone, got[1], "1-7 accept, 8-20 reject with icmp port-unreachable")
+		}
+	}
+}
+
+// Where a packet is sent elsewhere, that is where it landed, with its own port
+// where that stays.
+func TestTranslated(t *testing.T) {
+	s := set(t, `table inet f {
+	chain pre {
+		type nat hook prerouting priority dstnat;
+		tcp dport 2222 redirect to :22
+		udp dport 5000-5009 redirect to :5300
+		meta nfproto ipv4 tcp dport 8080 dnat ip to 10.9.9.9:80
+		meta nfproto ipv4 tcp dport 8100-8101 dnat ip to 10.9.9.9
+		meta nfproto ipv4 tcp dport 8200 dnat ip to 10.9.9.8
+	}
+	chain out {
+		type nat hook output priority -100;
+		oifname "lo" tcp dport 2222 redirect to :22
+		oifname "lo" meta nfproto ipv4 udp dport 7000 dnat ip to 10.9.9.9
+	}
+	chain post {
+		type nat hook postrouting priority srcnat;
+		masquerade
+	}
+	chain in { type filter hook input priority 0; policy drop; tcp dport 22 accept; udp dport 5300 accept; }
+	chain forward { type filter hook forward priority 0; ip daddr 10.9.9.8 reject with icmp admin-prohibited; }
+}
+`)
+	own := s.Own(outside, sock.IPv4).String()
+	got := ask(t, s, every(s, outside, sock.IPv4, sweep.TCP), every(s, outside, sock.IPv4, sweep.UDP), every(s, stage.Machine, sock.IPv4, sweep.TCP),
+		every(s, stage.Machine, sock.IPv4, sweep.UDP, portset.Range{First: 7000, Last: 7000}))
+	expect(t, "tcp from outside", got[0], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at "+own+":22, 2223-8079 drop, 8080 accept at 10.9.9.9:80, "+
+		"8081-8099 drop, 8100-8101 accept at 10.9.9.9:0, 8102-8199 drop, 8200 reject with icmp admin-prohibited, 8201-65535 drop")
+	expect(t, "udp from outside", got[1], "1-4999 drop, 5000-5009 accept at "+own+":5300, 5010-5299 drop, 5300 accept, 5301-65535 drop")
+	expect(t, "tcp over lo", got[2], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at 127.0.0.1:22, 2223-65535 drop")
+	expect(t, "to where no route leads", got[3], "7000 drop on its way out")
+	if s.WithoutIPv6 == "" {
+		own := "[" + s.Own(outside, sock.IPv6).String() + "]"
+		six := ask(t, s, every(s, outside, sock.IPv6, sweep.TCP))
+		expect(t, "tcp over IPv6", six[0], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at "+own+":22, 2223-65535 drop")
+	}
+}
+
+// The kernel answers a SYN in place of who would.
+func TestSynproxy(t *testing.T) {
+	s := set(t, "table ip f {\n}\n")
+	err := ruleset.LoadFileInto(t.Context(), s.Sandbox, stage.Machine, ruleset.File{Name: "rules", Text: `table ip f {
+	chain pre { type filter hook prerouting priority raw; tcp dport 80 tcp flags syn notrack; }
+	chain in {
+		type filter hook input priority 0; policy drop;
+		tcp dport 80 ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm
+	}
+}
+`})
+	if failed, ok := errors.AsType[*ruleset.FileError](err); ok {
+		t.Skip("the kernel has no synproxy: ", failed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ask(t, s, every(s, outside, sock.IPv4, sweep.TCP, portset.Range{First: 79, Last: 81}))
+	expect(t, "tcp from outside", got[0], "79 drop, 80 accept, 81 drop")
+}

@@ -1,0 +1,104 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
+)
+
+// worker sends from one thread.
+type worker struct {
+	*questions
+	out *mmsg.Batch
+	// numbers are those of the packets in out, and lengths theirs.
+	numbers []uint16
+}
+
+func (w *worker) send(c chunk) error {
+	t, d := w.outs[c.sweep], w.doors[c.sweep]
+	fd, link, to := d.raw, d.link, t.sweep.To
+	if link != nil {
+		fd, to = d.out, netip.Addr{}
+	}
+	for first := int(c.First); first <= int(c.Last); first += sendBatch {
+		w.numbers = w.numbers[:0]
+		for n := first; n <= min(first+sendBatch-1, int(c.Last)); n++ {
+			b := w.out.Buffer(len(w.numbers))
+			header := copy(b, link)
+			length := header + t.write(b[header:], uint16(n))
+			w.out.Size(len(w.numbers), length)
+			w.out.To(len(w.numbers), to)
+			w.numbers = append(w.numbers, uint16(n))
+		}
+		if err := w.sendBatch(fd, c.sweep); err != nil {
+			return err
+		}
+		if err := d.drain(w.answered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) sendBatch(fd, sweep int) error {
+	for sent, retries := 0, 0; sent < len(w.numbers); {
+		n, err := w.out.Send(fd, sent, len(w.numbers))
+		sent += n
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EPERM), fd == w.doors[sweep].raw && isUnroutable(err):
+			w.refused(sweep, w.numbers[sent])
+			sent++
+		case (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS)) && retries < 1000:
+			// The socket's send buffer is full of packets that wait.
+			retries++
+			runtime.Gosched()
+		default:
+			return fmt.Errorf("send to %s: %w", w.sweeps[sweep].To, err)
+		}
+	}
+	return nil
+}
+
+// isUnroutable says that the output hook gave a packet a destination that no
+// route leads to from its source: from 127.0.0.1 that is every other interface
+// (EINVAL, route_localnet in Documentation/networking/ip-sysctl.rst).
+func isUnroutable(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
+}
+
+// allowedCPUs are the processors that this process may use.
+func allowedCPUs() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("ask which processors may be used: %w", err)
+	}
+	var cpus []int
+	for cpu := range len(set) * 64 {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus, nil
+}
+
+// onCPU runs f on a thread that stays on one processor, and ends with it.
+func onCPU(cpu int, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		var set unix.CPUSet
+		set.Set(cpu)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			result <- fmt.Errorf("stay on processor %d: %w", cpu, err)
+			return
+		}
+		result <- f()
+	}()
+	return <-result
+}
