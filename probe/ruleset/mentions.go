@@ -75,18 +75,18 @@ func (r *Ruleset) eachInterface(note func(key uint32, value []byte)) {
 }
 
 func (t Table) ruleInterfaces(rule Rule, note func(key uint32, value []byte)) {
-	a, err := nfnl.Parse(rule.Attributes)
-	if err != nil {
-		return
-	}
+	b, _ := bodyOf(rule)
 	loaded := map[uint32]uint32{} // the key by register
-	for _, e := range expressions(a) {
+	for _, e := range b {
 		switch e.name {
-		case "meta":
-			register := registerWord(e.data.Uint32(metaRegister))
-			delete(loaded, register)
-			if key := e.data.Uint32(metaKey); key >= keyIn && key <= keyOutName {
-				loaded[register] = key
+		case "meta", "payload", "ct", "exthdr", "fib", "rt", "socket", "osf", "numgen", "hash", "xfrm":
+			to, m := e.loads()
+			if m == nil {
+				continue
+			}
+			delete(loaded, registerWord(to))
+			if key := e.data.Uint32(metaKey); e.name == "meta" && key >= keyIn && key <= keyOutName {
+				loaded[registerWord(to)] = key
 			}
 		case "cmp":
 			if key, ok := loaded[registerWord(e.data.Uint32(cmpRegister))]; ok {

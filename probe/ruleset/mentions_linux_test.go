@@ -23,6 +23,11 @@ func TestMentions(t *testing.T) {
 		meta mark 1 accept
 	}
 }
+table ip addresses {
+	chain c {
+		iifname "eth0" ip saddr 65.66.67.0/24 accept comment "is no pattern"
+	}
+}
 `)
 	r := read(t, s, "original")
 	if got := strings.Join(r.Mentions(), " "); got != "adm0 dmz0 eth0 lan0 lan1 lo ppp0 wan0" {
