@@ -171,6 +171,11 @@ func (r Rule) Place() string {
 	return fmt.Sprintf("%s handle %d", chain, r.Handle)
 }
 
+// ID is that of the rule in the ruleset.
+func (r Rule) ID() ruleset.RuleID {
+	return ruleset.RuleID{Family: r.Family, Table: r.Table, Handle: r.Handle}
+}
+
 func (r Rule) String() string { return r.Place() + ": " + r.Text }
 
 // Rule is the one that a step names by the handles of the ruleset.

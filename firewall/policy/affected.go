@@ -19,9 +19,11 @@ const undecided = int(^uint(0) >> 1)
 
 func chainOf(family, table, chain string) string { return family + " " + table + " " + chain }
 
-// reachOf follows a packet through the chains.
+// reachOf follows a packet through the chains. Of a chain that it comes to more
+// than once, where it may be decided about in one place and then in another, it
+// is taken to meet every rule.
 func (m *mutating) reachOf(way sweep.Way) reach {
-	r := reach{}
+	r, entered, again := reach{}, map[string]int{}, map[string]bool{}
 	come := func(chain string) {
 		if _, known := r[chain]; !known {
 			r[chain] = undecided
@@ -32,29 +34,36 @@ func (m *mutating) reachOf(way sweep.Way) reach {
 		here := chainOf(step.Family, step.Table, step.Chain)
 		come(here)
 		if step.Verdict.Chain != "" {
-			come(chainOf(step.Family, step.Table, step.Verdict.Chain))
+			there := chainOf(step.Family, step.Table, step.Verdict.Chain)
+			come(there)
+			entered[there]++
+			again[there] = entered[there] > 1
 		}
 		if step.Handle != 0 && (step.Verdict.Final() || step.Verdict.Code == nftrace.Goto || step.Verdict.Code == nftrace.Returned) {
 			r[here] = min(r[here], m.place(step))
+		}
+	}
+	for chain, twice := range again {
+		if twice {
+			r[chain] = undecided
 		}
 	}
 	return r
 }
 
 // place is that of a rule in its chain, counted from 0.
-func (m *mutating) place(step sweep.Step) int {
-	id := idOf(step)
-	if m.places == nil {
-		m.places = map[ruleset.RuleID]int{}
-		for _, t := range m.Rules.Tables {
-			for _, c := range t.Chains {
-				for i, rule := range c.Rules {
-					m.places[ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle}] = i
-				}
+func (s *Session) place(step sweep.Step) int { return s.places[idOf(step)] }
+
+func placesOf(r *ruleset.Ruleset) map[ruleset.RuleID]int {
+	places := map[ruleset.RuleID]int{}
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for i, rule := range c.Rules {
+				places[ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle}] = i
 			}
 		}
 	}
-	return m.places[id]
+	return places
 }
 
 // affects says whether a mutant may answer a packet otherwise that comes so far:

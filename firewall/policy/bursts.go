@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/probe/sweep"
@@ -16,17 +17,21 @@ const burstPackets = 64
 
 // counted is what becomes of packets that come in a row.
 type counted struct {
-	// bursts are one for each way that new packets take through the rules.
-	bursts []burst
+	// bursts are one for each way that new packets take through the rules, past one
+	// that counts.
+	bursts []*burst
+	// others are those that mutants have counted, by their first packet.
+	others map[packetKey]*burst
 	// expected are how far the packets of questions about the nth come.
 	expected map[int]reach
+	// counting are the rules that go by how many packets came before, true where
+	// some packets of a burst met it and others did not.
+	counting map[ruleset.RuleID]bool
 }
 
 // burst is packets in a row.
 type burst struct {
 	sweep sweep.Sweep
-	// counts says that they meet a rule that counts them.
-	counts bool
 	// reached is how far any of them comes.
 	reached reach
 	// runs are what becomes of them; nil until that is asked.
@@ -37,7 +42,10 @@ type burst struct {
 // far the packets of a burst come there: one that is over a limit meets rules
 // that the first does not.
 func (m *mutating) learnBursts(ctx context.Context, counting []ruleset.RuleID) error {
-	m.expected = map[int]reach{}
+	m.expected, m.counting = map[int]reach{}, map[ruleset.RuleID]bool{}
+	for _, id := range counting {
+		m.counting[id] = false
+	}
 	var err error
 	for i, q := range m.asked.questions {
 		if q.nth > 0 {
@@ -49,23 +57,33 @@ func (m *mutating) learnBursts(ctx context.Context, counting []ruleset.RuleID) e
 	if len(counting) == 0 {
 		return nil
 	}
+	m.others = map[packetKey]*burst{}
 	known := map[string]bool{}
-	for i, way := range m.ways {
-		b := burst{sweep: m.space[way.Sweep], counts: meets(way, counting), reached: m.reached[i]}
+	for _, way := range m.ways {
 		key := fmt.Sprint(way.Steps)
-		if b.sweep.State != sweep.New || known[key] {
+		if m.space[way.Sweep].State != sweep.New || known[key] || !meets(way, counting) {
 			continue
 		}
 		known[key] = true
-		b.sweep.Ports, b.sweep.Burst = []portset.Range{{First: way.Number, Last: way.Number}}, burstPackets
-		if b.counts {
-			if b.reached, err = m.reachOfBurst(ctx, b.sweep); err != nil {
-				return err
-			}
+		b := &burst{sweep: inARow(m.space[way.Sweep], way.Number)}
+		if b.reached, err = m.reachOfBurst(ctx, b.sweep); err != nil {
+			return err
 		}
 		m.bursts = append(m.bursts, b)
 	}
 	return nil
+}
+
+// packetKey names a packet of the space.
+type packetKey struct {
+	sweep  int
+	number uint16
+}
+
+// inARow is a burst of one packet of a sweep.
+func inARow(one sweep.Sweep, number uint16) sweep.Sweep {
+	one.Ports, one.Burst = []portset.Range{{First: number, Last: number}}, burstPackets
+	return one
 }
 
 // meets says that a packet meets one of some rules.
@@ -83,51 +101,109 @@ func (m *mutating) reachOfBurst(ctx context.Context, one sweep.Sweep) (reach, er
 		return nil, err
 	}
 	whole := reach{}
+	met := map[ruleset.RuleID]int{}
 	for _, way := range ways {
 		for chain, place := range m.reachOf(way) {
 			whole[chain] = max(whole[chain], place)
+		}
+		for id := range m.counting {
+			if meets(way, []ruleset.RuleID{id}) {
+				met[id]++
+			}
+		}
+	}
+	for id, n := range met {
+		if n < len(ways) {
+			m.counting[id] = true
 		}
 	}
 	return whole, nil
 }
 
-// countedBy are the bursts that a mutant, which is loaded as Counted has it, may
-// answer otherwise: what it affects, and counts or did count.
-func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) ([]int, error) {
-	var concerned, unclear []int
-	var sweeps []sweep.Sweep
-	for k, b := range m.bursts {
-		switch {
-		case !m.affects(mutant, b.reached):
-		case b.counts:
-			concerned = append(concerned, k)
-		default:
-			alone := b.sweep
-			alone.Burst = 0
-			sweeps, unclear = append(sweeps, alone), append(unclear, k)
+// unreached says which of some rules go by how many packets came before and were
+// met by all packets of a burst, or none; "" where there is none.
+func (m *mutating) unreached(rules *ruleset.Ruleset) string {
+	for _, t := range rules.Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				if reached, counts := m.counting[ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle}]; counts && !reached {
+					return fmt.Sprintf("%d new packets in a row do not reach what a rule counts: %s", burstPackets, rule.Text)
+				}
+			}
 		}
 	}
-	if len(sweeps) == 0 {
-		return concerned, nil
-	}
-	ways, err := m.Trace(ctx, sweeps)
-	if err != nil {
-		return nil, err
+	return ""
+}
+
+// maxCounted is how many packets of a mutant are traced for what it counts.
+const maxCounted = 4000
+
+// countedBy are the bursts that a mutant, which is loaded as Counted has it, may
+// answer otherwise: what it affects, and counts or did count. It says whether
+// those are all.
+func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) (concerned []*burst, all bool, err error) {
+	for _, b := range m.bursts {
+		if m.affects(mutant, b.reached) {
+			concerned = append(concerned, b)
+		}
 	}
 	_, counting := mutant.Ruleset.Counted()
-	for _, way := range ways {
-		if meets(way, counting) {
-			concerned = append(concerned, unclear[way.Sweep])
+	if !contains(m.Rules.Following(mutant), counting) {
+		return concerned, true, nil
+	}
+	var packets []int // their ways
+	for i, way := range m.ways {
+		if m.space[way.Sweep].State == sweep.New && m.affects(mutant, m.reached[i]) {
+			packets = append(packets, i)
 		}
 	}
-	return concerned, nil
+	asked := some(packets, maxCounted)
+	before := map[packetKey]string{}
+	var sweeps []sweep.Sweep
+	var of []int
+	for _, i := range asked {
+		way := m.ways[i]
+		before[packetKey{way.Sweep, way.Number}] = fmt.Sprint(way.Steps)
+		if n := len(of); n > 0 && of[n-1] == way.Sweep {
+			sweeps[n-1].Ports = firewall.AppendPort(sweeps[n-1].Ports, way.Number)
+			continue
+		}
+		one := m.space[way.Sweep]
+		one.Ports = firewall.AppendPort(nil, way.Number)
+		sweeps, of = append(sweeps, one), append(of, way.Sweep)
+	}
+	ways, err := m.traceAll(ctx, sweeps)
+	if err != nil {
+		return nil, false, err
+	}
+	known := map[string]bool{}
+	for _, way := range ways {
+		at := packetKey{of[way.Sweep], way.Number}
+		key := before[at] + fmt.Sprint(way.Steps)
+		if !meets(way, counting) || known[key] {
+			continue
+		}
+		known[key] = true
+		if m.others[at] == nil {
+			m.others[at] = &burst{sweep: inARow(m.space[at.sweep], at.number)}
+		}
+		concerned = append(concerned, m.others[at])
+	}
+	return concerned, len(asked) == len(packets), nil
+}
+
+// contains says that a ruleset has one of some rules.
+func contains(r *ruleset.Ruleset, ids []ruleset.RuleID) bool {
+	return slices.ContainsFunc(ids, func(id ruleset.RuleID) bool {
+		_, _, found := r.Find(id.Family, id.Table, id.Handle)
+		return found
+	})
 }
 
 // compareBursts asks about packets in a row, and judges a mutant that answers
 // everything alike.
-func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, bursts []int, one *Mutant) (err error) {
-	for _, k := range bursts {
-		b := &m.bursts[k]
+func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, bursts []*burst, one *Mutant) (err error) {
+	for _, b := range bursts {
 		if b.runs == nil {
 			if b.runs, err = m.burst(ctx, m.Rules.Ruleset, b.sweep); err != nil {
 				return err

@@ -90,6 +90,8 @@ type Session struct {
 	// edges are the ports that rules can tell from their neighbours, and those
 	// next to them.
 	edges []portset.Range
+	// places are those of the rules in their chains.
+	places map[ruleset.RuleID]int
 }
 
 // Open sets the ground for a policy's rules, with some addresses that the machine
@@ -105,7 +107,7 @@ func Open(ctx context.Context, p *Policy, rules *firewall.Rules, own ...netip.Ad
 	if err != nil {
 		return nil, err
 	}
-	return &Session{p, rules, g, own, around(rules.Ports())}, nil
+	return &Session{p, rules, g, own, around(rules.Ports()), placesOf(rules.Ruleset)}, nil
 }
 
 // forwards says that the machine is a router: something goes from one zone to

@@ -3,12 +3,11 @@ package policy
 import (
 	"context"
 	"errors"
-	"maps"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/firewall"
-	"github.com/loopcheck/loopcheck/probe/nftrace"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/probe/sweep"
@@ -71,7 +70,7 @@ func (c *Coverage) Of(use Use) (n int) {
 // Cover finds which rules the packets of a policy meet, which none does, and
 // which no packet can.
 func Cover(ctx context.Context, p *Policy, rules *firewall.Rules) (*Coverage, error) {
-	s, err := Open(ctx, p, rules, thin(ownable(p, rules))...)
+	s, err := openWhole(ctx, p, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -83,53 +82,144 @@ func idOf(step sweep.Step) ruleset.RuleID {
 	return ruleset.RuleID{Family: step.Family, Table: step.Table, Handle: step.Handle}
 }
 
+// covering is a session with what packets of its space meet.
+type covering struct {
+	*Session
+	space []sweep.Sweep
+	ways  []sweep.Way
+	// leftOut is how many combinations of addresses and ports are not in the space.
+	leftOut int
+	// counted are the rules as they are asked about, counting those of them that go
+	// by how many packets came before, and never those of these that no lone packet
+	// matches.
+	counted         *ruleset.Ruleset
+	counting, never map[ruleset.RuleID]bool
+}
+
 func (s *Session) cover(ctx context.Context) (*Coverage, error) {
 	met, err := s.metBy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &Coverage{Policy: s.Policy.Path, Rules: []Covered{}}
-	lone, _ := s.Rules.Lone()
-	if err := s.Load(ctx, lone); err != nil {
+	c := &covering{Session: s}
+	c.count()
+	if err := s.Load(ctx, c.counted); err != nil {
 		return nil, err
 	}
-	c.Notes = s.notes()
-	space := s.space()
-	ways, err := s.Trace(ctx, space)
-	if err != nil {
+	result := &Coverage{Policy: s.Policy.Path, Rules: []Covered{}, Notes: s.notes()}
+	c.space, c.leftOut = s.space()
+	if c.ways, err = s.traceAll(ctx, c.space); err != nil {
 		return nil, err
 	}
-	reached := map[ruleset.RuleID]sweep.Way{}
-	for _, way := range ways {
-		for _, step := range way.Steps {
-			if _, known := reached[idOf(step)]; !known && step.Handle != 0 {
-				reached[idOf(step)] = way
-			}
-		}
-	}
+	reached := c.reached(c.space, c.ways)
 	var missed []ruleset.RuleID
-	for _, r := range s.allRules() {
+	var untested []int
+	var packets []packet
+	for i, r := range s.allRules() {
 		covered := Covered{Rule: r}
-		id := ruleset.RuleID{Family: r.Family, Table: r.Table, Handle: r.Handle}
-		way, reachable := reached[id]
+		id := r.ID()
+		its, reachable := reached[id]
 		switch {
 		case len(met[id]) > 0:
 			covered.Use, covered.By = Met, met[id]
+		case reachable && c.never[id]:
+			covered.Use = Untested // and told of below, by other rules than are loaded
 		case reachable:
 			covered.Use = Untested
-			covered.Suggestion = s.suggest(ctx, space[way.Sweep], way.Number)
+			untested, packets = append(untested, i), append(packets, its)
 		default:
 			covered.Use = Dead
 			missed = append(missed, id)
 		}
-		c.Rules = append(c.Rules, covered)
+		result.Rules = append(result.Rules, covered)
+	}
+	if err := c.propose(ctx, result, untested, packets); err != nil {
+		return nil, err
 	}
 	if len(missed) > 0 {
-		if err := s.shadows(ctx, c, missed, space, ways); err != nil {
+		if err := c.shadows(ctx, result, missed); err != nil {
 			return nil, err
 		}
 	}
-	return c, nil
+	for i := range result.Rules {
+		r := &result.Rules[i]
+		if packet, reachable := reached[r.ID()]; reachable && r.Use == Untested && c.never[r.ID()] {
+			if err := c.afterOthers(ctx, r, packet); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return result, nil
+}
+
+// propose gives rules the expectations that would meet them.
+func (c *covering) propose(ctx context.Context, result *Coverage, rules []int, packets []packet) error {
+	suggestions, err := c.suggest(ctx, packets)
+	for i, suggestion := range suggestions {
+		result.Rules[rules[i]].Suggestion = suggestion
+	}
+	return err
+}
+
+// count finds the rules that go by how many packets came before.
+func (c *covering) count() {
+	var counting []ruleset.RuleID
+	c.counted, counting = c.Rules.Counted()
+	lone, _ := c.Rules.Lone()
+	c.counting, c.never = map[ruleset.RuleID]bool{}, map[ruleset.RuleID]bool{}
+	for _, id := range counting {
+		_, _, there := lone.Find(id.Family, id.Table, id.Handle)
+		c.counting[id], c.never[id] = true, !there
+	}
+}
+
+// packet is one of a sweep.
+type packet struct {
+	sweep  sweep.Sweep
+	number uint16
+}
+
+// reached are packets that meet each rule: new ones, where there are.
+func (c *covering) reached(space []sweep.Sweep, ways []sweep.Way) map[ruleset.RuleID]packet {
+	reached := map[ruleset.RuleID]packet{}
+	for _, way := range ways {
+		its := packet{space[way.Sweep], way.Number}
+		for _, step := range way.Steps {
+			before, known := reached[idOf(step)]
+			if step.Handle != 0 && (!known || before.sweep.State != sweep.New && its.sweep.State == sweep.New) {
+				reached[idOf(step)] = its
+			}
+		}
+	}
+	return reached
+}
+
+// afterOthers tells of a rule that packets meet only after others of their kind.
+func (c *covering) afterOthers(ctx context.Context, r *Covered, its packet) error {
+	one := its.sweep
+	one.Ports, one.Burst = []portset.Range{{First: its.number, Last: its.number}}, burstPackets
+	r.Use, r.Shadows = Untested, nil
+	nth := uint16(0)
+	var err error
+	if one.State == sweep.New {
+		if nth, err = c.meetsNth(ctx, one, r.ID()); err != nil {
+			return err
+		}
+	}
+	if nth == 0 {
+		r.Why = fmt.Sprintf("packets meet it only after others of their kind, and %d new ones in a row are too few", burstPackets)
+		return nil
+	}
+	runs, err := c.burst(ctx, c.Rules.Ruleset, one)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.First <= nth && nth <= run.Last {
+			r.Suggestion = c.expectationYAML(one, run, nth)
+		}
+	}
+	return nil
 }
 
 // allRules are those of the ruleset that packets may come to.
@@ -213,95 +303,28 @@ func (s *Session) telling(one sweep.Sweep) []portset.Range {
 	return portset.Of(list...).Ranges()
 }
 
-// shadows finds, for rules that no packet meets, which packets they would match
-// and what decides about those.
-func (s *Session) shadows(ctx context.Context, c *Coverage, missed []ruleset.RuleID, space []sweep.Sweep, ways []sweep.Way) error {
-	lone, _ := s.Rules.Lone()
-	if err := s.Load(ctx, lone.Probing(missed)); err != nil {
-		return err
-	}
-	probed, err := s.Trace(ctx, space)
-	if err != nil {
-		return err
-	}
-	deciders := map[ruleset.RuleID]map[firewall.Rule]bool{}
-	for i, way := range probed {
-		for _, step := range way.Steps {
-			id := idOf(step)
-			if step.Handle == 0 || step.Verdict.Code != nftrace.Continue || !slices.Contains(missed, id) {
-				continue
-			}
-			if deciders[id] == nil {
-				deciders[id] = map[firewall.Rule]bool{}
-			}
-			if decided, found := before(ways[i], step); found {
-				deciders[id][s.Rules.Rule(decided)] = true
-			}
-		}
-	}
-	for i := range c.Rules {
-		r := &c.Rules[i]
-		if r.Use != Dead {
-			continue
-		}
-		id := ruleset.RuleID{Family: r.Family, Table: r.Table, Handle: r.Handle}
-		its, matched := deciders[id]
-		unasked := s.unasked(s.Rules.Only(id))
-		switch {
-		case matched && len(its) > 0:
-			r.Use = Shadowed
-			r.Shadows = slices.SortedFunc(maps.Keys(its), func(a, b firewall.Rule) int { return int(a.Handle) - int(b.Handle) })
-		case !s.referred(r.Rule):
-			r.Why = "nothing leads to its chain"
-		case unasked != "":
-			r.Why = "no packet that was tried matches it, but " + unasked
-		default:
-			r.Why = "no packet that was tried matches it: from every zone, of every protocol and state, around every port and address that the rules compare with"
-		}
-	}
-	return nil
-}
-
-// before is the step at which a packet left the chain of a rule, or did not come
-// to it.
-func before(way sweep.Way, rule sweep.Step) (sweep.Step, bool) {
-	for _, step := range way.Steps {
-		if step.Family == rule.Family && step.Table == rule.Table && step.Chain == rule.Chain && step.Handle != 0 && step.Verdict.Code != nftrace.Continue && step.Verdict.Code != nftrace.Jump {
-			return step, true
-		}
-	}
-	return way.Decision()
-}
-
-// referred says that a rule's chain hangs on a hook, or a rule leads to it.
-func (s *Session) referred(r firewall.Rule) bool {
-	c, found := s.Rules.Chain(r.Family, r.Table, r.Chain)
-	return found && (c.Base != nil || s.Rules.LeadsTo(r.Family, r.Table, r.Chain))
-}
-
-// unasked says why packets of other kinds than those that are tried may meet some
-// rules; "" where rules go by nothing else.
-func (s *Session) unasked(rules *ruleset.Ruleset) string {
+// missing says which interfaces that rules name no zone of the policy has; "" where
+// there is none.
+func (s *Session) missing(rules *ruleset.Ruleset) string {
 	there := func(fits func(name string) bool) bool {
 		return slices.ContainsFunc(s.Policy.Zones, func(z Zone) bool { return fits(z.Interface) })
 	}
-	var missing []string
+	var names []string
 	for _, name := range rules.Mentions() {
 		if name != "lo" && !there(func(zone string) bool { return zone == name }) {
-			missing = append(missing, name)
+			names = append(names, name)
 		}
 	}
 	for _, beginning := range rules.Patterns() {
 		if !there(func(zone string) bool { return strings.HasPrefix(zone, beginning) }) {
-			missing = append(missing, beginning+"*")
+			names = append(names, beginning+"*")
 		}
 	}
-	beyond := rules.Beyond()
-	switch {
-	case len(missing) > 0:
-		return "no zone of the policy has the interface " + strings.Join(missing, ", ")
-	case len(beyond) > 0:
-		return "they do not differ in " + strings.Join(beyond, ", ")
+	if len(names) == 0 {
+		return ""
 	}
-	return ""
+	return "no zone of the policy has the interface " + strings.Join(names, ", ")
 }
+
+// differNot says in what packets that are tried do not differ.
+func differNot(beyond []string) string { return "they do not differ in " + strings.Join(beyond, ", ") }

@@ -73,7 +73,7 @@ func (e *BrokenError) Error() string {
 // which of them the policy notices. The progress, which may be nil, is told after
 // each.
 func Mutate(ctx context.Context, p *Policy, rules *firewall.Rules, progress func(done, all int)) (*Mutations, error) {
-	s, err := Open(ctx, p, rules, thin(ownable(p, rules))...)
+	s, err := openWhole(ctx, p, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +86,15 @@ type mutating struct {
 	*Session
 	// asked are the policy's questions.
 	asked *checked
-	// space is asked of mutants, and answers are what the rules say.
+	// space is asked of mutants, leftOut is what is not, and answers are what the
+	// rules say.
 	space   []sweep.Sweep
+	leftOut int
 	answers [][]sweep.Run
 	// ways are what packets of the space meet, and reached how far each comes.
 	ways    []sweep.Way
 	reached []reach
 	counted
-	places map[ruleset.RuleID]int
 }
 
 func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mutations, error) {
@@ -106,7 +107,8 @@ func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mu
 			return nil, &BrokenError{o}
 		}
 	}
-	m := &mutating{Session: s, space: s.space(), asked: s.fewer()}
+	m := &mutating{Session: s, asked: s.fewer()}
+	m.space, m.leftOut = s.space()
 	if err := m.learn(ctx); err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (m *mutating) learn(ctx context.Context) (err error) {
 	if m.answers, err = m.Ask(ctx, m.space); err != nil {
 		return err
 	}
-	if m.ways, err = m.Trace(ctx, m.space); err != nil {
+	if m.ways, err = m.traceAll(ctx, m.space); err != nil {
 		return err
 	}
 	m.reached = make([]reach, len(m.ways))
@@ -176,9 +178,10 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 	if err := m.compare(ctx, mutant, &one); err != nil {
 		return one, err
 	}
-	var bursts []int
+	var bursts []*burst
+	all := true
 	if one.Fate == "" {
-		if bursts, err = m.countedBy(ctx, mutant); err != nil {
+		if bursts, all, err = m.countedBy(ctx, mutant); err != nil {
 			return one, err
 		}
 	}
@@ -191,6 +194,9 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 	}
 	if one.Fate == "" {
 		err = m.compareBursts(ctx, mutant, bursts, &one)
+	}
+	if one.Fate == Equivalent && !all {
+		one.Fate, one.Why = Survived, "no packet that was tried is answered otherwise, but not all that the rules may count were sent in a row"
 	}
 	return one, err
 }
@@ -236,17 +242,23 @@ func (m *mutating) compare(ctx context.Context, mutant ruleset.Mutant, one *Muta
 // where it cannot.
 func (m *mutating) uncertain(mutant ruleset.Mutant) string {
 	const alike = "no packet that was tried is answered otherwise, but "
-	switch odd, chance, unasked := m.Rules.OddPorts(), m.Rules.Chance(), m.unasked(m.Rules.About(mutant)); {
+	odd, chance, following := m.Rules.OddPorts(), m.Rules.Chance(), m.Rules.Following(mutant)
+	missing, beyond := m.missing(m.Rules.About(mutant)), following.Beyond()
+	switch {
 	case len(odd) > 0:
 		return alike + "a rule computes with ports: " + odd[0].Text
 	case len(chance) > 0:
 		return "a rule decides by chance, so that nothing is certain: " + chance[0].Text
 	case mutant.Mutation == ruleset.ShiftLimit:
 		return "packets in a row are answered alike; a rate shows over a longer time only"
-	case unasked != "":
-		return alike + unasked
-	case m.leftOut() > 0:
-		return fmt.Sprintf("%s%d of the addresses and source ports around those that rules compare with were not tried", alike, m.leftOut())
+	case missing != "":
+		return alike + missing
+	case len(beyond) > 0:
+		return alike + differNot(beyond)
+	case m.unreached(following) != "":
+		return alike + m.unreached(following)
+	case m.leftOut > 0:
+		return fmt.Sprintf("%s%d combinations of addresses and source ports around those that rules compare with were not tried", alike, m.leftOut)
 	}
 	return ""
 }

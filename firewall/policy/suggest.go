@@ -3,6 +3,8 @@ package policy
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,15 +15,26 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sweep"
 )
 
-// suggest is an expectation about one packet of a sweep, with the verdict that
-// the loaded rules give it, to be pasted; "" where it cannot be asked.
-func (s *Session) suggest(ctx context.Context, one sweep.Sweep, number uint16) string {
-	one.Ports = []portset.Range{{First: number, Last: number}}
-	runs, err := s.Ask(ctx, []sweep.Sweep{one})
-	if err != nil {
-		return ""
+// suggest makes an expectation of each of some packets, with the verdict that the
+// loaded rules give it, to be pasted.
+func (s *Session) suggest(ctx context.Context, packets []packet) ([]string, error) {
+	var sweeps []sweep.Sweep
+	for _, p := range packets {
+		p.sweep.Ports = []portset.Range{{First: p.number, Last: p.number}}
+		sweeps = append(sweeps, p.sweep)
 	}
-	return s.expectationYAML(one, runs[0][0], 0)
+	if len(sweeps) == 0 {
+		return nil, nil
+	}
+	runs, err := s.Ask(ctx, sweeps)
+	if err != nil {
+		return nil, err
+	}
+	var suggestions []string
+	for i, its := range runs {
+		suggestions = append(suggestions, s.expectationYAML(sweeps[i], its[0], 0))
+	}
+	return suggestions, nil
 }
 
 // expectationYAML is an expectation as it stands in a policy.
@@ -82,11 +95,23 @@ func (s *Session) expectationYAML(one sweep.Sweep, run sweep.Run, nth uint16) st
 		add("arrives", run.Landed.String())
 	}
 	var b bytes.Buffer
+	if from == elsewhere {
+		node.HeadComment = fmt.Sprintf("under zones: %s: {interface: %s}", elsewhere, s.interfaceOf(elsewhere))
+	}
 	encoder := yaml.NewEncoder(&b)
 	encoder.SetIndent(2)
 	// A tree of plain text that was made here has no way to fail.
 	_ = encoder.Encode(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{node}})
 	return "  " + strings.ReplaceAll(strings.TrimSuffix(b.String(), "\n"), "\n", "\n  ")
+}
+
+// interfaceOf is the machine's interface to a zone.
+func (s *Session) interfaceOf(name string) string {
+	i := slices.IndexFunc(s.Policy.Zones, func(z Zone) bool { return z.Name == name })
+	if i < 0 {
+		return ""
+	}
+	return s.Policy.Zones[i].Interface
 }
 
 // zoneOf is the zone that packets of a sweep go to.

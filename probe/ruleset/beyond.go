@@ -3,6 +3,8 @@ package ruleset
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
 // Only is the ruleset with no other rules than some. Its sets stay.
@@ -28,6 +30,74 @@ func (r *Ruleset) About(m Mutant) *Ruleset {
 		}
 		return m.Mutation == SwapRules && i+1 < len(c.Rules) && c.Rules[i+1].Handle == m.Handle
 	})
+}
+
+// Following is the ruleset with no other rules than those that packets may come to
+// from where a mutant is other: in its chain from its rule on, or from those that
+// look a changed set up, and in the chains that these lead to.
+func (r *Ruleset) Following(m Mutant) *Ruleset {
+	about := map[RuleID]bool{}
+	for _, t := range r.About(m).Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				about[RuleID{t.Family, t.Name, rule.Handle}] = true
+			}
+		}
+	}
+	whole := map[chainKey]bool{}
+	if m.Mutation == FlipPolicy {
+		whole[chainKey{m.Family, m.Table, m.Chain}] = true
+	}
+	// What a chain leads to is whole; that of a rule begins with it.
+	for grown := true; grown; {
+		grown = false
+		for _, t := range r.Tables {
+			for _, c := range t.Chains {
+				begun := whole[chainKey{t.Family, t.Name, c.Name}]
+				for _, rule := range c.Rules {
+					begun = begun || about[RuleID{t.Family, t.Name, rule.Handle}]
+					if !begun {
+						continue
+					}
+					for _, led := range t.ledTo(rule) {
+						if key := (chainKey{t.Family, t.Name, led}); !whole[key] {
+							whole[key], grown = true, true
+						}
+					}
+				}
+			}
+		}
+	}
+	begun, in := false, chainKey{}
+	return r.only(func(t Table, c Chain, i int, rule Rule) bool {
+		key := chainKey{t.Family, t.Name, c.Name}
+		if key != in || i == 0 {
+			in, begun = key, whole[key]
+		}
+		begun = begun || about[RuleID{t.Family, t.Name, rule.Handle}]
+		return begun
+	})
+}
+
+// ledTo are the chains that a rule, or a map that it looks up, leads to.
+func (t Table) ledTo(rule Rule) []string {
+	refers := rule.refersTo()
+	chains := refers.chains
+	for _, s := range t.Sets {
+		if !slices.Contains(refers.sets, s.Name) {
+			continue
+		}
+		for _, element := range s.Elements {
+			e, err := nfnl.Parse(element)
+			if err != nil {
+				continue
+			}
+			if chain := e.Nested(elementData).Nested(dataVerdict).Text(verdictChain); chain != "" {
+				chains = append(chains, chain)
+			}
+		}
+	}
+	return chains
 }
 
 func (r *Ruleset) only(keep func(t Table, c Chain, i int, rule Rule) bool) *Ruleset {
@@ -77,6 +147,9 @@ func (b body) beyond() []string {
 		}
 	}
 	for _, e := range b {
+		if e.writesPacket() {
+			names = append(names, "what it writes into packets")
+		}
 		if e.name == "match" {
 			if name, beyond := e.beyond(); beyond {
 				names = append(names, name)
@@ -84,6 +157,17 @@ func (b body) beyond() []string {
 		}
 	}
 	return names
+}
+
+// writesPacket says that an expression changes a mark or a header, by which others
+// may go.
+func (e expression) writesPacket() bool {
+	source, marks := map[string]uint16{"meta": metaSource, "ct": ctSource, "payload": payloadSource, "exthdr": exthdrSource}[e.name]
+	if !marks {
+		return false
+	}
+	_, writes := e.data.Find(source)
+	return writes && (e.name != "meta" || e.data.Uint32(metaKey) != keyTrace)
 }
 
 // beyond is what an extension of iptables goes by.

@@ -57,7 +57,7 @@ func TestBeyond(t *testing.T) {
 		ct status dnat accept comment "the status of the connection"
 		fib daddr type local accept comment "fib"
 		tcp dport . meta mark { 22 . 1 } accept comment "the mark"
-		meta mark set 3 accept
+		meta mark set 3 accept comment "what it writes into packets"
 	}
 }
 `)

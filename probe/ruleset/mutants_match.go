@@ -55,12 +55,12 @@ func (e expression) loads() (to uint32, s *match) {
 		}
 		return e.data.Uint32(payloadRegister), payloadSubject(e)
 	case "meta":
-		if has(3) { // NFTA_META_SREG: it writes
+		if has(metaSource) { // it writes
 			return 0, nil
 		}
 		return e.data.Uint32(metaRegister), metaSubject(e.data.Uint32(metaKey))
 	case "ct":
-		if has(4) { // NFTA_CT_SREG: it writes
+		if has(ctSource) { // it writes
 			return 0, nil
 		}
 		return e.data.Uint32(ctTo), ctSubject(e.data.Uint32(ctKey))

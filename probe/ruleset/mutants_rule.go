@@ -18,6 +18,10 @@ const (
 	keyState = 0
 	ctKey    = 2
 	ctTo     = 1
+	ctSource = 4
+
+	metaSource = 3
+	keyTrace   = 12
 
 	bitwiseSource = 1
 	bitwiseTo     = 2

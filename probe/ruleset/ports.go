@@ -45,28 +45,46 @@ func (r *Ruleset) Ports() []uint16 {
 }
 
 func (r Rule) notePorts(note func([]byte)) {
-	a, err := nfnl.Parse(r.Attributes)
-	if err != nil {
-		return
+	b, _ := bodyOf(r)
+	for _, m := range b.matches() {
+		if b[m.begin].loadsPorts() {
+			for _, i := range m.ends {
+				b[i].notePorts(note)
+			}
+		}
 	}
-	for _, e := range expressions(a) {
-		switch e.name {
-		case "cmp":
-			if value, _ := e.data.Nested(cmpData).Find(dataValue); len(value) == 2 {
-				note(value)
-			} else if len(value) == 4 {
-				note(value) // both ports in one
-				note(value[2:])
-			}
-		case "range":
-			for _, t := range []uint16{rangeFrom, rangeTo} {
-				if value, _ := e.data.Nested(t).Find(dataValue); len(value) == 2 {
-					note(value)
-				}
-			}
-		case "match":
+	for _, e := range b {
+		if e.name == "match" {
 			info, _ := e.data.Find(extensionInfo)
 			notePortsOf(e.data.Text(extensionName), info, note)
+		}
+	}
+}
+
+// loadsPorts says that an expression loads a port, or both.
+func (e expression) loadsPorts() bool {
+	const bytes = 4 // of both
+	return e.name == "payload" && e.data.Uint32(payloadBase) == transportBase && e.data.Uint32(payloadOffset)+e.data.Uint32(payloadLength) <= bytes
+}
+
+func (e expression) notePorts(note func([]byte)) {
+	var values [][]byte
+	switch e.name {
+	case "cmp":
+		value, _ := e.data.Nested(cmpData).Find(dataValue)
+		values = append(values, value)
+	case "range":
+		for _, t := range []uint16{rangeFrom, rangeTo} {
+			value, _ := e.data.Nested(t).Find(dataValue)
+			values = append(values, value)
+		}
+	}
+	for _, value := range values {
+		if len(value) == 2 {
+			note(value)
+		} else if len(value) == 4 {
+			note(value) // both ports in one
+			note(value[2:])
 		}
 	}
 }
