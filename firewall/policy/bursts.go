@@ -114,7 +114,7 @@ func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) ([]int,
 	if err != nil {
 		return nil, err
 	}
-	_, counting := mutant.Ruleset.Counted()
+	_, counting := mutant.Ruleset().Counted()
 	for _, way := range ways {
 		if meets(way, counting) {
 			concerned = append(concerned, unclear[way.Sweep])
@@ -133,7 +133,7 @@ func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, bur
 				return err
 			}
 		}
-		runs, err := m.burst(ctx, mutant.Ruleset, b.sweep)
+		runs, err := m.burst(ctx, mutant.Ruleset(), b.sweep)
 		if err != nil {
 			return err
 		}
