@@ -90,6 +90,9 @@ func (m *maker) note(counts bool) {
 	if counts {
 		note("each packet is asked about as if it came alone: limits are not reached, and no rule remembers one")
 	}
+	for _, rule := range m.rules.Copying {
+		note("copies that rules send are left out: %s", rule.Text)
+	}
 	for _, rule := range m.rules.Chance() {
 		note("decides by chance: %s", rule.Text)
 	}
