@@ -47,3 +47,34 @@ func TestMapWithCopies(t *testing.T) {
 		t.Errorf("notes %q", maps.Notes)
 	}
 }
+
+// Where rules compute with ports each port's own rule is named.
+func TestMapOfOddPorts(t *testing.T) {
+	maps := makeOutside(t, `table ip f {
+	chain input {
+		type filter hook input priority 0; policy accept;
+		tcp dport & 1 == 1 accept
+		meta l4proto tcp @th,16,8 0x20 accept
+	}
+}
+`)
+	m, _ := maps.Find(Outside, "tcp", "ipv4")
+	wrong := 0
+	for _, r := range m.Ranges {
+		for port := int(r.First); port <= int(r.Last); port++ {
+			want := "policy accept"
+			switch {
+			case port&1 == 1:
+				want = "tcp dport & 1 == 1 accept"
+			case port>>8 == 0x20:
+				want = "tcp dport 8192/8 accept" // as nft writes it
+			}
+			if r.Rule < 0 || maps.Rules[r.Rule].Text != want {
+				wrong++
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("the wrong rule is named for %d ports", wrong)
+	}
+}
