@@ -90,6 +90,9 @@ func (m *maker) note(counts bool) {
 	if counts {
 		note("each packet is asked about as if it came alone: limits are not reached, and no rule remembers one")
 	}
+	for _, rule := range m.rules.Copying {
+		note("copies that rules send are left out: %s", rule.Text)
+	}
 	for _, rule := range m.rules.Chance() {
 		note("decides by chance: %s", rule.Text)
 	}
@@ -107,6 +110,8 @@ func (m *maker) note(counts bool) {
 }
 
 var everyPort = []portset.Range{{First: 1, Last: 65535}}
+
+var protocolNumbers = map[sweep.Protocol]uint8{sweep.TCP: 6, sweep.UDP: 17}
 
 // icmpTypes are all of them, with code 0.
 var icmpTypes = []portset.Range{{First: 0, Last: 255}}
@@ -157,7 +162,8 @@ func (m *maker) plan(from []string) {
 // that differs. Rules are asked at the edges of ranges, at every port that one of
 // them compares with, and at the port after it, which stands for all up to the
 // next one; between two ports that different rules decide about, the edge is
-// searched for.
+// searched for. Where a rule computes with ports none stands for another, and
+// every one is asked.
 func (m *maker) attribute(ctx context.Context) error {
 	decided := make([]map[uint16]int, len(m.sweeps))
 	wanted := make([][]uint16, len(m.sweeps))
@@ -165,11 +171,11 @@ func (m *maker) attribute(ctx context.Context) error {
 	for i := range m.sweeps {
 		decided[i] = map[uint16]int{}
 		its := ports
-		if m.sweeps[i].Protocol == sweep.ICMP {
-			its = nil // every type is asked
-			for t := range 256 {
-				its = append(its, uint16(t))
-			}
+		switch s := m.sweeps[i]; {
+		case s.Protocol == sweep.ICMP:
+			its = each(icmpTypes[0])
+		case m.rules.OddFor(s.To.Is4(), protocolNumbers[s.Protocol]):
+			its = each(everyPort[0])
 		}
 		wanted[i] = m.points(i, its)
 	}
@@ -223,34 +229,50 @@ func (m *maker) between(i int, decided map[uint16]int) []uint16 {
 	return wanted
 }
 
+// tracedAtOnce is how many packets one call traces: with many it would take
+// longer than a sandbox waits, and each way takes up memory.
+const tracedAtOnce = 8192
+
 // ask traces packets to the wanted ports and notes which rule decided.
 func (m *maker) ask(ctx context.Context, wanted [][]uint16, decided []map[uint16]int) (asked int, err error) {
 	var sweeps []sweep.Sweep
 	var of []int
+	packets := 0
+	trace := func() error {
+		if packets == 0 {
+			return nil
+		}
+		ways, err := m.ground.Trace(ctx, sweeps)
+		if err != nil {
+			return err
+		}
+		for _, way := range ways {
+			rule := -1
+			if step, found := way.Decision(); found {
+				rule = m.index(step)
+			}
+			decided[of[way.Sweep]][way.Number] = rule
+		}
+		asked += packets
+		sweeps, of, packets = nil, nil, 0
+		return nil
+	}
 	for i, ports := range wanted {
-		if len(ports) == 0 {
-			continue
+		for len(ports) > 0 {
+			n := min(len(ports), tracedAtOnce-packets)
+			s := m.sweeps[i]
+			s.Ports = ranges(ports[:n])
+			sweeps, of = append(sweeps, s), append(of, i)
+			packets += n
+			if ports = ports[n:]; packets == tracedAtOnce {
+				if err := trace(); err != nil {
+					return asked, err
+				}
+			}
 		}
-		s := m.sweeps[i]
-		s.Ports = ranges(ports)
-		sweeps, of = append(sweeps, s), append(of, i)
-		asked += len(ports)
 	}
-	if asked == 0 {
-		return 0, nil
-	}
-	ways, err := m.ground.Trace(ctx, sweeps)
-	if err != nil {
-		return 0, err
-	}
-	for _, way := range ways {
-		rule := -1
-		if step, found := way.Decision(); found {
-			rule = m.index(step)
-		}
-		decided[of[way.Sweep]][way.Number] = rule
-	}
-	return asked, nil
+	err = trace()
+	return asked, err
 }
 
 // index is the place of a rule among those of the maps.
@@ -263,6 +285,15 @@ func (m *maker) index(step sweep.Step) int {
 		m.maps.Rules = append(m.maps.Rules, rule)
 	}
 	return i
+}
+
+// each are the ports of a range.
+func each(r portset.Range) []uint16 {
+	ports := make([]uint16, r.Len())
+	for i := range ports {
+		ports[i] = r.First + uint16(i)
+	}
+	return ports
 }
 
 // ranges puts ascending ports together.

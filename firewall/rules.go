@@ -23,7 +23,10 @@ type Rules struct {
 	*ruleset.Ruleset
 	// Source is the file, or Live.
 	Source string
-	lines  map[string]map[uint64]ruleset.Line
+	// Copying are the rules that send copies of packets. In the Ruleset they do
+	// all but that.
+	Copying []ruleset.Rule
+	lines   map[string]map[uint64]ruleset.Line
 	// around is what the machine's own are in the midst of; of others nothing.
 	around surroundings
 }
@@ -83,7 +86,9 @@ func loadOn(ctx context.Context, s *stage.Stage, files []ruleset.File) (*Rules, 
 	if r.Empty() {
 		return nil, &EmptyError{source}
 	}
-	return &Rules{Ruleset: r, Source: source, lines: ruleset.Locate(r, files...)}, nil
+	lines := ruleset.Locate(r, files...)
+	r, copying := r.WithoutCopies()
+	return &Rules{Ruleset: r, Source: source, Copying: copying, lines: lines}, nil
 }
 
 // LiveRules reads the machine's own. It takes CAP_NET_ADMIN.
@@ -99,7 +104,8 @@ func LiveRules(ctx context.Context) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rules{Ruleset: r, Source: Live, around: around}, nil
+	r, copying := r.WithoutCopies()
+	return &Rules{Ruleset: r, Source: Live, Copying: copying, around: around}, nil
 }
 
 var (

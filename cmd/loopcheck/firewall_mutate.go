@@ -86,9 +86,30 @@ func (a *app) firewallMutate(name string, o mutateOptions) error {
 
 // mutate shows how far it has come.
 func (a *app) mutate(ctx context.Context, p *policy.Policy, rules *firewall.Rules) (*policy.Mutations, error) {
-	bar := progress.NewBar(a.stderr, a.progressStyle(), "mutants", len(rules.Mutants()))
-	defer bar.Close()
-	return policy.Mutate(ctx, p, rules, func(int, int) { bar.Add(1) })
+	tell, done := mutationBar(func(all int) *progress.Bar {
+		return progress.NewBar(a.stderr, a.progressStyle(), "mutants", all)
+	})
+	defer done()
+	return policy.Mutate(ctx, p, rules, tell)
+}
+
+// mutationBar starts a bar as soon as policy.Mutate tells how many mutants there
+// are.
+func mutationBar(start func(all int) *progress.Bar) (tell func(done, all int), closeBar func()) {
+	var bar *progress.Bar
+	tell = func(done, all int) {
+		if bar == nil {
+			bar = start(all)
+		}
+		if done > 0 {
+			bar.Add(1)
+		}
+	}
+	return tell, func() {
+		if bar != nil {
+			bar.Close()
+		}
+	}
 }
 
 // mutationsText is what is printed: the score, the survivors, and what else was

@@ -92,9 +92,9 @@ func (r *policyRun) examine(a *app, display *progress.Display, mutate bool) []fu
 		return looks
 	}
 	return append(looks, func(ctx context.Context) (report.Firewall, error) {
-		mutants := bar("mutants of the rules", len(r.rules.Mutants()))
-		defer mutants.Close()
-		mutations, err := policy.Mutate(ctx, r.policy, r.rules, func(int, int) { mutants.Add(1) })
+		tell, done := mutationBar(func(all int) *progress.Bar { return bar("mutants of the rules", all) })
+		defer done()
+		mutations, err := policy.Mutate(ctx, r.policy, r.rules, tell)
 		if broken, ok := errors.AsType[*policy.BrokenError](err); ok {
 			return report.Firewall{Notes: []string{fmt.Sprintf("no mutant was made: %s: %s", r.policy.Path, broken)}}, nil
 		}

@@ -147,7 +147,7 @@ func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) (concer
 			concerned = append(concerned, b)
 		}
 	}
-	_, counting := mutant.Ruleset.Counted()
+	_, counting := mutant.Ruleset().Counted()
 	if !contains(m.Rules.Following(mutant), counting) {
 		return concerned, true, nil
 	}
@@ -209,7 +209,7 @@ func (m *mutating) compareBursts(ctx context.Context, mutant ruleset.Mutant, bur
 				return err
 			}
 		}
-		runs, err := m.burst(ctx, mutant.Ruleset, b.sweep)
+		runs, err := m.burst(ctx, mutant.Ruleset(), b.sweep)
 		if err != nil {
 			return err
 		}

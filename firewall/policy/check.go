@@ -169,6 +169,9 @@ func (s *Session) notes() []string {
 	if s.WithoutIPv6 != "" {
 		notes = append(notes, "nothing is asked over IPv6: "+s.WithoutIPv6)
 	}
+	for _, rule := range s.Rules.Copying {
+		notes = append(notes, "copies that rules send are left out: "+rule.Text)
+	}
 	for _, rule := range s.Rules.Chance() {
 		notes = append(notes, "decides by chance: "+rule.Text)
 	}

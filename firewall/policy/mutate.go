@@ -70,8 +70,8 @@ func (e *BrokenError) Error() string {
 }
 
 // Mutate makes small mistakes in the rules of a policy, one at a time, and finds
-// which of them the policy notices. The progress, which may be nil, is told after
-// each.
+// which of them the policy notices. The progress, which may be nil, is told before
+// the first and after each.
 func Mutate(ctx context.Context, p *Policy, rules *firewall.Rules, progress func(done, all int)) (*Mutations, error) {
 	s, err := openWhole(ctx, p, rules)
 	if err != nil {
@@ -107,13 +107,16 @@ func (s *Session) mutate(ctx context.Context, progress func(done, all int)) (*Mu
 			return nil, &BrokenError{o}
 		}
 	}
+	mutants, notes := s.Rules.Mutants()
+	if progress != nil {
+		progress(0, len(mutants))
+	}
 	m := &mutating{Session: s, asked: s.fewer()}
 	m.space, m.leftOut = s.space()
 	if err := m.learn(ctx); err != nil {
 		return nil, err
 	}
-	result := &Mutations{Policy: s.Policy.Path, Mutants: []Mutant{}, Notes: s.notes()}
-	mutants := s.Rules.Mutants()
+	result := &Mutations{Policy: s.Policy.Path, Mutants: []Mutant{}, Notes: append(s.notes(), notes...)}
 	for i, mutant := range mutants {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -165,7 +168,7 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 		one.Rule.Text = strings.TrimSuffix(one.Rule.Text, " becomes drop")
 	}
 	c := m.asked.again()
-	err := m.askLone(ctx, mutant.Ruleset, c)
+	err := m.askLone(ctx, mutant.Ruleset(), c)
 	if refused, ok := errors.AsType[*ruleset.RefusedError](err); ok {
 		one.Fate, one.Why = Refused, refused.Error()
 		return one, nil
@@ -187,7 +190,7 @@ func (m *mutating) try(ctx context.Context, mutant ruleset.Mutant) (Mutant, erro
 	}
 	for i, q := range c.questions {
 		if q.nth > 0 && m.affects(mutant, m.expected[i]) {
-			if err := m.askBurst(ctx, mutant.Ruleset, c, i); err != nil || one.killed(c) {
+			if err := m.askBurst(ctx, mutant.Ruleset(), c, i); err != nil || one.killed(c) {
 				return one, err
 			}
 		}

@@ -112,7 +112,8 @@ func TestAbout(t *testing.T) {
 }
 `)
 	r := read(t, s, "original")
-	for _, m := range r.Mutants() {
+	mutants, _ := r.Mutants()
+	for _, m := range mutants {
 		var texts []string
 		for _, rule := range r.About(m).Tables[0].Chains[0].Rules {
 			texts = append(texts, rule.Text)

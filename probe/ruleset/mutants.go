@@ -37,15 +37,29 @@ type Mutant struct {
 	Handle uint64
 	// Change says what was changed, such as "port 22 becomes 22-23".
 	Change string
-	// Ruleset is the whole of it.
-	Ruleset *Ruleset
+
+	source *Ruleset
+	// table is the place of the one that is edited.
+	table int
+	edit  func(Table) Table
+}
+
+// Ruleset is the whole of it, made anew by each call: of many mutants only those
+// that are in use take up memory.
+func (m Mutant) Ruleset() *Ruleset {
+	whole := *m.source
+	whole.Tables = slices.Clone(m.source.Tables)
+	whole.Tables[m.table] = m.edit(whole.Tables[m.table])
+	return &whole
 }
 
 // Mutants are rulesets with one mistake each, in the order of the rules: a rule
 // deleted, swapped with the one before it, with its verdict or its protocol
 // changed, a port or an address moved by one, a match or a state dropped or
-// added, a limit that is off by one, a policy that is the other.
-func (r *Ruleset) Mutants() []Mutant {
+// added, a limit that is off by one, a policy that is the other. The notes say of
+// which sets only some elements are mutated. The ruleset must not change while
+// the mutants are in use.
+func (r *Ruleset) Mutants() (mutants []Mutant, notes []string) {
 	m := &mutator{source: r}
 	for i, t := range r.Tables {
 		if t.Dormant || t.Family == "arp" || t.Family == "bridge" {
@@ -62,7 +76,7 @@ func (r *Ruleset) Mutants() []Mutant {
 		}
 		m.sets()
 	}
-	return m.mutants
+	return m.mutants, m.notes
 }
 
 type mutator struct {
@@ -71,31 +85,33 @@ type mutator struct {
 	c                  Chain
 	table, chain, rule int
 	mutants            []Mutant
+	notes              []string
 }
 
-// add notes a mutant whose table is another.
-func (m *mutator) add(kind Mutation, chain string, handle uint64, table Table, format string, args ...any) {
-	whole := *m.source
-	whole.Tables = slices.Clone(m.source.Tables)
-	whole.Tables[m.table] = table
+// add notes a mutant whose table is edited.
+func (m *mutator) add(kind Mutation, chain string, handle uint64, edit func(Table) Table, format string, args ...any) {
 	m.mutants = append(m.mutants, Mutant{
-		Mutation: kind, Family: m.t.Family, Table: m.t.Name, Chain: chain, Handle: handle, Change: fmt.Sprintf(format, args...), Ruleset: &whole,
+		Mutation: kind, Family: m.t.Family, Table: m.t.Name, Chain: chain, Handle: handle, Change: fmt.Sprintf(format, args...),
+		source: m.source, table: m.table, edit: edit,
 	})
 }
 
-// withChain is the table with another chain in the place of the current.
-func (m *mutator) withChain(c Chain) Table {
-	t := m.t
-	t.Chains = slices.Clone(t.Chains)
-	t.Chains[m.chain] = c
-	return t
+// inChain edits the current chain of a table.
+func (m *mutator) inChain(edit func(Chain) Chain) func(Table) Table {
+	at := m.chain
+	return func(t Table) Table {
+		t.Chains = slices.Clone(t.Chains)
+		t.Chains[at] = edit(t.Chains[at])
+		return t
+	}
 }
 
-// withRules is the table with other rules in the current chain.
-func (m *mutator) withRules(rules []Rule) Table {
-	c := m.c
-	c.Rules = rules
-	return m.withChain(c)
+// inRules edits a copy of the rules of the current chain.
+func (m *mutator) inRules(edit func([]Rule) []Rule) func(Table) Table {
+	return m.inChain(func(c Chain) Chain {
+		c.Rules = edit(slices.Clone(c.Rules))
+		return c
+	})
 }
 
 func (m *mutator) policy() {
@@ -117,19 +133,21 @@ func (m *mutator) policy() {
 		return
 	}
 	c.Base = &base
-	m.add(FlipPolicy, m.c.Name, 0, m.withChain(c), "policy %s becomes %s", was, base.Policy)
+	m.add(FlipPolicy, m.c.Name, 0, m.inChain(func(Chain) Chain { return c }), "policy %s becomes %s", was, base.Policy)
 }
 
 // rules makes the mutants of the current rule.
 func (m *mutator) rules() {
-	rule := m.c.Rules[m.rule]
+	rule, at := m.c.Rules[m.rule], m.rule
 	if !m.c.Bound || len(m.c.Rules) > 1 {
-		m.add(DeleteRule, m.c.Name, rule.Handle, m.withRules(slices.Delete(slices.Clone(m.c.Rules), m.rule, m.rule+1)), "deleted")
+		m.add(DeleteRule, m.c.Name, rule.Handle, m.inRules(func(rules []Rule) []Rule { return slices.Delete(rules, at, at+1) }), "deleted")
 	}
-	if m.rule > 0 && !bytes.Equal(m.c.Rules[m.rule-1].Attributes, rule.Attributes) {
-		swapped := slices.Clone(m.c.Rules)
-		swapped[m.rule-1], swapped[m.rule] = swapped[m.rule], swapped[m.rule-1]
-		m.add(SwapRules, m.c.Name, rule.Handle, m.withRules(swapped), "stands before the rule that it followed")
+	if at > 0 && !bytes.Equal(m.c.Rules[at-1].Attributes, rule.Attributes) {
+		swapped := m.inRules(func(rules []Rule) []Rule {
+			rules[at-1], rules[at] = rules[at], rules[at-1]
+			return rules
+		})
+		m.add(SwapRules, m.c.Name, rule.Handle, swapped, "stands before the rule that it followed")
 	}
 	b, ok := bodyOf(rule)
 	if !ok {
@@ -140,9 +158,12 @@ func (m *mutator) rules() {
 		if !ok {
 			continue
 		}
-		rules := slices.Clone(m.c.Rules)
-		rules[m.rule] = mutated
-		m.add(other.kind, m.c.Name, rule.Handle, m.withRules(rules), "%s", other.text)
+		attributes := mutated.Attributes
+		altered := m.inRules(func(rules []Rule) []Rule {
+			rules[at].Attributes = attributes
+			return rules
+		})
+		m.add(other.kind, m.c.Name, rule.Handle, altered, "%s", other.text)
 	}
 }
 

@@ -42,10 +42,11 @@ func TestMutants(t *testing.T) {
 	original := list("original")
 	seen := map[string]string{}
 	count := map[Mutation]int{}
-	for _, m := range r.Mutants() {
+	mutants, _ := r.Mutants()
+	for _, m := range mutants {
 		count[m.Mutation]++
 		what := strings.Join([]string{string(m.Mutation), m.Chain, m.Change}, ": ")
-		if _, err := ReplaceIn(t.Context(), s, "copy", "", m.Ruleset); err != nil {
+		if _, err := ReplaceIn(t.Context(), s, "copy", "", m.Ruleset()); err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -17,6 +18,23 @@ const (
 	verdictDataType = 0xffffff00
 )
 
+// mutatedElements is of how many elements of a set mutants are made: with all of
+// a list of thousands nobody waits for the answers, and they would be alike.
+const mutatedElements = 256
+
+// elements is a set whose elements are mutated.
+type elements struct {
+	Set
+	// at is the set's place in its table.
+	at int
+	// chain and handle are where the mistakes are.
+	chain    string
+	handle   uint64
+	interval bool
+	// keys are those of all elements: the kernel takes none twice.
+	keys map[string]bool
+}
+
 // sets makes the mutants of the elements of the current table's sets.
 func (m *mutator) sets() {
 	for i, s := range m.t.Sets {
@@ -24,25 +42,83 @@ func (m *mutator) sets() {
 		if err != nil {
 			continue
 		}
-		key := a.Uint32(setKeyType)
-		kind := map[uint32]Mutation{serviceType: ShiftPort, addressType: ShiftAddress, addressType6: ShiftAddress}[key]
+		flags, kind := a.Uint32(setFlags), Mutation("")
+		if flags&flagConcat == 0 {
+			kind = map[uint32]Mutation{serviceType: ShiftPort, addressType: ShiftAddress, addressType6: ShiftAddress}[a.Uint32(setKeyType)]
+		}
 		verdicts := s.Map && a.Uint32(setDataType) == verdictDataType
-		for k := range s.Elements {
-			if kind != "" && a.Uint32(setFlags)&flagConcat == 0 {
-				m.element(i, k, kind, a.Uint32(setFlags)&flagInterval != 0)
+		if kind == "" && !verdicts {
+			continue
+		}
+		its := elements{Set: s, at: i, interval: flags&flagInterval != 0, keys: map[string]bool{}}
+		its.chain, its.handle = m.user(s)
+		for _, k := range m.some(&its) {
+			if kind != "" {
+				m.element(its, k, kind)
 			}
 			if verdicts {
-				m.elementVerdict(i, k)
+				m.elementVerdict(its, k)
 			}
 		}
 	}
 }
 
+// some are the places of the elements to be mutated: all, or as many as are
+// mutated at most, evenly spread. It notes all keys. A range's end goes with its
+// beginning.
+func (m *mutator) some(s *elements) []int {
+	var begin, end []int
+	for k, element := range s.Elements {
+		e, err := nfnl.Parse(element)
+		if err != nil {
+			continue
+		}
+		value, _ := e.Nested(elementKey).Find(dataValue)
+		s.keys[string(value)] = true
+		switch {
+		case e.Uint32(elementFlags)&flagIntervalEnd == 0:
+			begin = append(begin, k)
+		case !zero(value): // or else it is the beginning of the gap before the first
+			end = append(end, k)
+		}
+	}
+	if n := len(begin); n > mutatedElements {
+		m.notes = append(m.notes, fmt.Sprintf("%s: %d of its %d elements are mutated", m.called(*s), mutatedElements, n))
+	}
+	places := slices.Concat(spread(begin), spread(end))
+	slices.Sort(places)
+	return places
+}
+
+// spread are as many of a list as are mutated at most.
+func spread(list []int) []int {
+	if len(list) <= mutatedElements {
+		return list
+	}
+	some := make([]int, mutatedElements)
+	for i := range some {
+		some[i] = list[i*len(list)/mutatedElements]
+	}
+	return some
+}
+
+// called is the set's name, or the place of the rule that it is part of.
+func (m *mutator) called(s elements) string {
+	if s.handle == 0 {
+		return "set " + s.Name
+	}
+	_, rule, _ := m.source.Find(m.t.Family, m.t.Name, s.handle)
+	return fmt.Sprintf("the set in rule %d of chain %s", rule.Position, s.chain)
+}
+
 // user is the chain and handle of the rule that a set is part of.
 func (m *mutator) user(s Set) (chain string, handle uint64) {
+	if !s.Anonymous {
+		return s.Name, 0
+	}
 	for _, c := range m.t.Chains {
 		for _, r := range c.Rules {
-			if slices.Contains(r.refersTo().sets, s.Name) && s.Anonymous {
+			if slices.Contains(r.refersTo().sets, s.Name) {
 				return c.Name, r.Handle
 			}
 		}
@@ -50,40 +126,36 @@ func (m *mutator) user(s Set) (chain string, handle uint64) {
 	return s.Name, 0
 }
 
-// withElement is the table with another element in the place of one; nil leaves
-// it out.
-func (m *mutator) withElement(set, element int, instead []byte) Table {
-	t := m.t
-	t.Sets = slices.Clone(t.Sets)
-	s := &t.Sets[set]
-	s.Elements = slices.Clone(s.Elements)
-	if instead == nil {
-		s.Elements = slices.Delete(s.Elements, element, element+1)
-	} else {
-		s.Elements[element] = instead
+// with is a table with another element in the place of one; nil leaves it out.
+func (s elements) with(element int, instead []byte) func(Table) Table {
+	at := s.at
+	return func(t Table) Table {
+		t.Sets = slices.Clone(t.Sets)
+		list := slices.Clone(t.Sets[at].Elements)
+		if instead == nil {
+			list = slices.Delete(list, element, element+1)
+		} else {
+			list[element] = instead
+		}
+		t.Sets[at].Elements = list
+		return t
 	}
-	return t
 }
 
 // element makes the mutants of a port or an address: moved by one, and, of
 // several that are not ranges, left out. A range's end is an element of its own,
 // one behind its last.
-func (m *mutator) element(set, element int, kind Mutation, interval bool) {
-	s := m.t.Sets[set]
+func (m *mutator) element(s elements, element int, kind Mutation) {
 	e, err := nfnl.Parse(s.Elements[element])
 	if err != nil {
 		return
 	}
 	value, _ := e.Nested(elementKey).Find(dataValue)
-	chain, handle := m.user(s)
 	what := match{kind: map[Mutation]string{ShiftPort: "port", ShiftAddress: "address"}[kind], name: "the element"}
 	ends := e.Uint32(elementFlags)&flagIntervalEnd != 0
-	if interval && zero(value) {
-		return // the beginning of the gap before the first
-	}
 	for _, by := range []int64{-1, 1} {
 		other, ok := added(value, by)
-		if !ok || m.has(s, other) {
+		if !ok || s.keys[string(other)] {
 			continue
 		}
 		key, err := nfnl.Attributes{{Type: dataValue, Data: other}}.Encode()
@@ -101,10 +173,10 @@ func (m *mutator) element(set, element int, kind Mutation, interval bool) {
 			is, _ := added(other, -1)
 			text = "the end of a range, " + what.text(was) + ", becomes " + what.text(is)
 		}
-		m.add(kind, chain, handle, m.withElement(set, element, changed), "%s", text)
+		m.add(kind, s.chain, s.handle, s.with(element, changed), "%s", text)
 	}
-	if !interval && len(s.Elements) > 1 {
-		m.add(kind, chain, handle, m.withElement(set, element, nil), "the element %s is left out", what.text(value))
+	if !s.interval && len(s.Elements) > 1 {
+		m.add(kind, s.chain, s.handle, s.with(element, nil), "the element %s is left out", what.text(value))
 	}
 }
 
@@ -112,21 +184,8 @@ func zero(value []byte) bool {
 	return !slices.ContainsFunc(value, func(c byte) bool { return c != 0 })
 }
 
-// has says that a set has an element with a key: the kernel takes none twice.
-func (m *mutator) has(s Set, key []byte) bool {
-	return slices.ContainsFunc(s.Elements, func(element []byte) bool {
-		e, err := nfnl.Parse(element)
-		if err != nil {
-			return false
-		}
-		value, _ := e.Nested(elementKey).Find(dataValue)
-		return slices.Equal(value, key)
-	})
-}
-
 // elementVerdict makes the mutant of a verdict map's element.
-func (m *mutator) elementVerdict(set, element int) {
-	s := m.t.Sets[set]
+func (m *mutator) elementVerdict(s elements, element int) {
 	e, err := nfnl.Parse(s.Elements[element])
 	if err != nil {
 		return
@@ -155,6 +214,5 @@ func (m *mutator) elementVerdict(set, element int) {
 	if err != nil {
 		return
 	}
-	chain, handle := m.user(s)
-	m.add(FlipVerdict, chain, handle, m.withElement(set, element, changed), "an element's %s", text)
+	m.add(FlipVerdict, s.chain, s.handle, s.with(element, changed), "an element's %s", text)
 }

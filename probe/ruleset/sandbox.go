@@ -77,7 +77,10 @@ func LoadFileInto(ctx context.Context, s *sandbox.Sandbox, zone string, f File) 
 
 // ReplaceIn is Load in a zone of a sandbox, in the place of every table of
 // nf_tables that is there but for those of a name, which may be "". Where the
-// kernel refuses the rules, those that were there stay.
+// kernel refuses rules that fit into one transaction, those that were there stay.
+// Of more, the first transaction removes them: when a later one is refused, none
+// are left. When tables of iptables-legacy cannot be loaded, those of nf_tables
+// have been replaced.
 func ReplaceIn(ctx context.Context, s *sandbox.Sandbox, zone, keep string, r *Ruleset) (*Copy, error) {
 	o, err := replaceInside.Call(ctx, s, zone, replacement{keep, r})
 	return o.Copy, errors.Join(err, o.err())
