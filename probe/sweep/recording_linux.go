@@ -185,17 +185,24 @@ func (p Protocol) tagAt() uint32 {
 	return tcpSequenceAt // where ICMP has it as well
 }
 
-// tagged matches the packets of sweeps. What leaves over lo comes in again.
+// tagged matches the packets of sweeps. What leaves over lo comes in again. A RST
+// is an answer: its sequence number is that which the packet acknowledged.
 func (set seenSet) tagged(hook uint32, protocol Protocol) []expr.Any {
 	var rule []expr.Any
 	if hook == hookPostrouting {
 		lo := binary.NativeEndian.AppendUint32(nil, loopbackIndex)
 		rule = append(rule, &expr.Meta{Key: expr.MetaKeyOIF, Register: 1}, &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: lo})
 	}
-	return append(rule,
+	rule = append(rule,
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equals([]byte{set.family}),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equals([]byte{protocol.number(set.family == unix.NFPROTO_IPV6)}),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: protocol.tagAt(), Len: 1}, equals([]byte{tagMark}))
+	if protocol == TCP {
+		rule = append(rule,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlagsAt, Len: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{flagRST}, Xor: []byte{0}}, equals([]byte{0}))
+	}
+	return rule
 }
 
 // recorded adds tag, port and destination to a set, and drops the packet.

@@ -61,6 +61,44 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// What is rejected is told so in every state: the answer to a packet of a
+// connection has the packet's tag, and goes where packets are recorded.
+func TestRejectedStates(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0;
+		tcp dport 20 ct state established reject with tcp reset
+		tcp dport 21 ct state invalid reject with tcp reset
+		tcp dport 22 ct state new reject with tcp reset
+		th dport 23 reject
+	}
+}
+`)
+	some := portset.Range{First: 20, Last: 23}
+	for range 2 {
+		for _, zone := range []string{outside, stage.Machine} {
+			for _, family := range s.Families() {
+				rejected := ", 23 reject with icmp port-unreachable"
+				if family == sock.IPv6 {
+					rejected = ", 23 reject with icmpv6 port-unreachable"
+				}
+				for state, want := range map[sweep.State]string{
+					sweep.Established: "20 reject with tcp-reset, 21-22 accept" + rejected,
+					sweep.Invalid:     "20 accept, 21 reject with tcp-reset, 22 accept" + rejected,
+					sweep.New:         "20-21 accept, 22 reject with tcp-reset" + rejected,
+				} {
+					one := every(s, zone, family, sweep.TCP, some)
+					one.State = state
+					expect(t, string(state)+" from "+zone, ask(t, s, one)[0], want)
+				}
+				udp := every(s, zone, family, sweep.UDP, some)
+				udp.State = sweep.Established
+				expect(t, "established udp from "+zone, ask(t, s, udp)[0], "20-22 accept"+rejected)
+			}
+		}
+	}
+}
+
 // No packet over lo is the answer to another, and none belongs to what an
 // earlier call began: not even where a port is one that packets come from.
 func TestNothingIsKept(t *testing.T) {
