@@ -204,12 +204,22 @@ func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
 	return b
 }
 
+// The ephemeral range of Linux (ip_local_port_range in
+// Documentation/networking/ip-sysctl.rst).
+const (
+	ephemeralFirst = 32768
+	ephemeralPorts = 60999 - ephemeralFirst + 1
+)
+
 // ends are where a packet comes from and goes to.
 func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	s := t.sweep
 	source, port := s.SourcePort, number
 	if s.Burst > 0 {
-		source, port = s.SourcePort+number, s.Ports[0].First
+		port = s.Ports[0].First
+		if t.ephemeral {
+			source = ephemeralFirst + (source-ephemeralFirst+number)%ephemeralPorts
+		}
 	}
 	if s.Source == s.To && t.ephemeral {
 		source = apart(source, port)

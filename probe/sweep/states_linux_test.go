@@ -2,6 +2,7 @@ package sweep_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
@@ -165,6 +166,46 @@ func TestBurst(t *testing.T) {
 			got := ask(t, s, one, other)
 			expect(t, "accepted from "+zone, got[0], "1-5 accept, 6-20 drop")
 			expect(t, "rejected from "+zone, got[1], "1-7 accept, 8-20 reject with icmp port-unreachable")
+		}
+	}
+}
+
+// All packets of a burst come from the source port that is asked about, and are
+// new; they are traced alike.
+func TestBurstFromPort(t *testing.T) {
+	for _, zone := range []string{outside, stage.Machine} {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state != new accept
+		th sport 65530 th dport 22 limit rate 1/hour burst 600 packets reject
+		th sport 65530 th dport 23 limit rate 1/hour burst 500 packets drop
+		th sport 65530 limit rate 1/hour burst 700 packets accept
+	}
+}
+`)
+			var sweeps []sweep.Sweep
+			for port := range uint16(3) {
+				one := every(s, zone, sock.IPv4, protocol, portset.Range{First: 22 + port, Last: 22 + port})
+				one.Burst, one.SourcePort = 2000, 65530
+				sweeps = append(sweeps, one)
+			}
+			for i, want := range []string{"1-600 reject with icmp port-unreachable, 601-1300 accept, 1301-2000 drop", "1-2000 drop", "1-2000 drop"} {
+				expect(t, string(protocol)+" from "+zone, ask(t, s, sweeps[i])[0], want)
+			}
+			last := sweeps[2]
+			last.Burst = 200
+			ways, err := sweep.Trace(t.Context(), s.Sandbox, s.Sweep, []sweep.Sweep{last})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := ways[0].Steps
+			for _, way := range ways {
+				if !slices.Equal(way.Steps, first) {
+					t.Errorf("%s from %s, packet %d: %v, and the first %v", protocol, zone, way.Number, way.Steps, first)
+				}
+			}
 		}
 	}
 }
