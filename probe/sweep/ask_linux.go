@@ -36,7 +36,7 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 	asking.Lock()
 	defer asking.Unlock()
 	results := make([][]Run, len(o.Sweeps))
-	for _, group := range groups(o.Sweeps) {
+	for _, group := range groups(o.Machine, o.Sweeps) {
 		q := &questions{in: in, machine: o.Machine}
 		for _, i := range group {
 			q.sweeps = append(q.sweeps, o.Sweeps[i])
@@ -49,32 +49,6 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 		}
 	}
 	return results, nil
-}
-
-// connects says that packets of a sweep belong to a connection.
-func (s Sweep) connects() bool { return s.State == Established || s.State == Related }
-
-// groups are the sweeps of each recording, by their places: as many as it can
-// tell apart, and those that make connections apart from those that must not
-// belong to any.
-func groups(sweeps []Sweep) [][]int {
-	var groups [][]int
-	for _, established := range []bool{false, true} {
-		var group []int
-		for i, s := range sweeps {
-			if s.connects() != established {
-				continue
-			}
-			if len(group) == maxSweeps {
-				groups, group = append(groups, group), nil
-			}
-			group = append(group, i)
-		}
-		if len(group) > 0 {
-			groups = append(groups, group)
-		}
-	}
-	return groups
 }
 
 // questions are sweeps that are asked in one recording.
@@ -237,7 +211,7 @@ func (q *questions) send(ctx context.Context, again bool) error {
 	for len(chunks) > 0 {
 		n, remembered := 0, 0
 		for n < len(chunks) && remembered < rememberedPackets {
-			if s := q.sweeps[chunks[n].sweep]; q.remembered(s) && !s.connects() {
+			if s := q.sweeps[chunks[n].sweep]; q.machine.remembers(s) && !s.connects() {
 				remembered += chunks[n].Len()
 			}
 			n++

@@ -191,15 +191,9 @@ func (q *questions) establish() error {
 	return c.flush()
 }
 
-// remembered says that connection tracking remembers packets of a sweep: those
-// of its own connections, and those over lo, which are confirmed on their way
-// out, before they come to where they are recorded. The next packets between the
-// same ports would belong to them.
-func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
-
 // forget removes what connection tracking remembers.
 func (q *questions) forget() error {
-	if !slices.ContainsFunc(q.sweeps, q.remembered) {
+	if !slices.ContainsFunc(q.sweeps, q.machine.remembers) {
 		return nil
 	}
 	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")

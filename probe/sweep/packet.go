@@ -227,20 +227,24 @@ func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	return netip.AddrPortFrom(s.Source, source), netip.AddrPortFrom(s.To, port)
 }
 
+// Source ports over lo: the least of sourcePorts, and that of the others in their
+// place.
+const (
+	firstPort  = 54320
+	secondPort = 54310
+	thirdPort  = 54300
+	statePorts = 4
+)
+
 // apart is the port that a packet over lo comes from, such that none is the
 // answer to another of the call: what goes to a port that packets come from comes
 // from other ports, and what goes to those from others again.
 func apart(source, port uint16) uint16 {
-	const (
-		first  = 54320 // the least of sourcePorts, of which there are three
-		second = 54310
-		third  = 54300
-	)
-	switch state := source - first; {
-	case port >= first && port < first+3:
-		return second + state
-	case port >= second && port < second+3:
-		return third + state
+	switch state := source - firstPort; {
+	case port >= firstPort && port < firstPort+statePorts:
+		return secondPort + state
+	case port >= secondPort && port < secondPort+statePorts:
+		return thirdPort + state
 	}
 	return source
 }

@@ -2,6 +2,7 @@ package sweep_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -138,6 +139,43 @@ func TestNothingIsKept(t *testing.T) {
 		for _, way := range ways {
 			if step, found := way.Decision(); !found || step.Handle == 0 {
 				t.Errorf("%d: decided by %+v", way.Number, step)
+			}
+		}
+	}
+}
+
+// A packet over lo is not the answer to one of another sweep that goes the other
+// way.
+func TestAnswersNothing(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state established accept
+		th sport 123 accept
+	}
+}
+`)
+	for _, family := range s.Families() {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			way := func(from, to uint16) sweep.Sweep {
+				one := every(s, stage.Machine, family, protocol, portset.Range{First: to, Last: to})
+				one.SourcePort = from
+				return one
+			}
+			there, back := way(123, 124), way(124, 123)
+			if protocol == sweep.TCP {
+				back.State = sweep.Invalid // a SYN-ACK
+			}
+			sweeps := []sweep.Sweep{there, back, way(0, 123), way(123, 54321), way(0, 123)}
+			for i, want := range []string{"124 accept", "123 drop", "123 drop", "54321 accept", "123 drop"} {
+				expect(t, fmt.Sprint(protocol, " over lo, sweep ", i), ask(t, s, sweeps...)[i], want)
+			}
+			ways, err := sweep.Trace(t.Context(), s.Sandbox, s.Sweep, sweeps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step, _ := ways[1].Decision(); len(ways) != len(sweeps) || step.Handle != 0 {
+				t.Errorf("%s over lo: %v decides", protocol, step)
 			}
 		}
 	}

@@ -36,7 +36,7 @@ func traceInside(ctx context.Context, in *sandbox.Inside, o order) (ways []Way, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, marking.Close()) }()
-	for _, group := range groups(o.Sweeps) {
+	for _, group := range groups(o.Machine, o.Sweeps) {
 		t := &tracing{questions: questions{in: in, machine: o.Machine}, reader: reader, places: group}
 		for _, i := range group {
 			t.sweeps = append(t.sweeps, o.Sweeps[i])
