@@ -3,23 +3,16 @@ package sweep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/loopcheck/loopcheck/probe/counters"
-	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/verdict"
 )
 
 const (
-	// markerTimeout bounds the wait for the kernel to deal with what was sent.
-	// It takes microseconds; the rest is for a machine whose processors are
-	// busy.
-	markerTimeout = 10 * time.Second
 	// rounds is how often what is undecided is asked at most, where packets were
 	// lost on the way: a full backlog or receive buffer is no verdict.
 	rounds = 4
@@ -233,65 +226,3 @@ func (q *questions) send(ctx context.Context, again bool) error {
 // its table usually has room for 65,536 connections and more
 // (Documentation/networking/nf_conntrack-sysctl.rst).
 const rememberedPackets = 16 << 10
-
-// sendChunks sends packets from all processors, and returns when they were dealt
-// with.
-func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
-	cpus, err := allowedCPUs()
-	if err != nil {
-		return err
-	}
-	cpus = cpus[:min(len(cpus), maxWorkers, len(chunks))]
-	work := make(chan chunk, len(chunks))
-	for _, c := range chunks {
-		work <- c
-	}
-	close(work)
-	failures := make(chan error, len(cpus))
-	var mu sync.Mutex
-	markers := map[*queue]map[uint64]bool{}
-	for _, cpu := range cpus {
-		go func() {
-			failures <- onCPU(cpu, func() error {
-				w := &worker{questions: q, out: mmsg.New(sendBatch, packetBytes, 0)}
-				for c := range work {
-					if err := errors.Join(ctx.Err(), w.send(c)); err != nil {
-						return err
-					}
-				}
-				for line := range q.eachQueue {
-					number, err := line.mark()
-					if err != nil {
-						return fmt.Errorf("send a frame after the packets: %w", err)
-					}
-					mu.Lock()
-					if markers[line] == nil {
-						markers[line] = map[uint64]bool{}
-					}
-					markers[line][number] = true
-					mu.Unlock()
-				}
-				return nil
-			})
-		}()
-	}
-	var errs []error
-	for range cpus {
-		errs = append(errs, <-failures)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	until := time.Now().Add(markerTimeout)
-	for line, wanted := range markers {
-		if err := line.awaitMarkers(wanted, until); err != nil {
-			return err
-		}
-	}
-	for d := range q.eachDoor {
-		if err := d.drain(q.answered); err != nil {
-			return err
-		}
-	}
-	return nil
-}
