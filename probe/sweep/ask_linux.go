@@ -30,7 +30,7 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 	defer asking.Unlock()
 	results := make([][]Run, len(o.Sweeps))
 	for _, group := range groups(o.Machine, o.Sweeps) {
-		q := &questions{in: in, machine: o.Machine}
+		q := &questions{in: in, machine: o.Machine, made: map[connection]bool{}}
 		for _, i := range group {
 			q.sweeps = append(q.sweeps, o.Sweeps[i])
 		}
@@ -57,6 +57,8 @@ type questions struct {
 	outs    []*template
 	mu      sync.Mutex
 	tallies []*tally
+	// made are the connections that connection tracking was told of.
+	made map[connection]bool
 }
 
 // prepare opens what is needed.
@@ -78,7 +80,7 @@ func (q *questions) prepare() (err error) {
 		q.outs = append(q.outs, newTemplate(s, q.base+i))
 		q.tallies = append(q.tallies, newTally(s))
 	}
-	return q.establish()
+	return nil
 }
 
 func (q *questions) ask(ctx context.Context) (err error) {
@@ -204,10 +206,13 @@ func (q *questions) send(ctx context.Context, again bool) error {
 	for len(chunks) > 0 {
 		n, remembered := 0, 0
 		for n < len(chunks) && remembered < rememberedPackets {
-			if s := q.sweeps[chunks[n].sweep]; q.machine.remembers(s) && !s.connects() {
+			if q.machine.remembers(q.sweeps[chunks[n].sweep]) {
 				remembered += chunks[n].Len()
 			}
 			n++
+		}
+		if err := q.establish(chunks[:n]); err != nil {
+			return err
 		}
 		if err := q.sendChunks(ctx, chunks[:n]); err != nil {
 			return err

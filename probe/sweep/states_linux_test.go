@@ -63,6 +63,20 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// More connections than connection tracking usually has room for.
+func TestManyConnections(t *testing.T) {
+	s := set(t, "table inet f {\n\tchain in { type filter hook input priority 0; policy drop; ct state established accept; }\n}\n")
+	var sweeps []sweep.Sweep
+	for _, port := range []uint16{0, 1000, 2000, 3000, 4000} {
+		one := every(s, outside, sock.IPv4, sweep.UDP)
+		one.State, one.SourcePort = sweep.Established, port
+		sweeps = append(sweeps, one)
+	}
+	for i, runs := range ask(t, s, sweeps...) {
+		expect(t, fmt.Sprint("sweep ", i), runs, "1-65535 accept")
+	}
+}
+
 // What is rejected is told so in every state: the answer to a packet of a
 // connection has the packet's tag, and goes where packets are recorded.
 func TestRejectedStates(t *testing.T) {

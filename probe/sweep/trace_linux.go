@@ -37,7 +37,7 @@ func traceInside(ctx context.Context, in *sandbox.Inside, o order) (ways []Way, 
 	}
 	defer func() { err = errors.Join(err, marking.Close()) }()
 	for _, group := range groups(o.Machine, o.Sweeps) {
-		t := &tracing{questions: questions{in: in, machine: o.Machine}, reader: reader, places: group}
+		t := &tracing{questions: questions{in: in, machine: o.Machine, made: map[connection]bool{}}, reader: reader, places: group}
 		for _, i := range group {
 			t.sweeps = append(t.sweeps, o.Sweeps[i])
 		}
@@ -78,7 +78,16 @@ func (t *tracing) trace(ctx context.Context) (err error) {
 						return err
 					}
 					last := min(first+size-1, int(r.Last))
-					fits, err := t.follow(w, chunk{i, portset.Range{First: uint16(first), Last: uint16(last)}})
+					c := chunk{i, portset.Range{First: uint16(first), Last: uint16(last)}}
+					if len(t.made) > rememberedPackets {
+						if err := t.forget(); err != nil {
+							return err
+						}
+					}
+					if err := t.establish([]chunk{c}); err != nil {
+						return err
+					}
+					fits, err := t.follow(w, c)
 					if err != nil {
 						return err
 					}
