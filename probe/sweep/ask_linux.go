@@ -30,7 +30,7 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 	defer asking.Unlock()
 	results := make([][]Run, len(o.Sweeps))
 	for _, group := range groups(o.Machine, o.Sweeps) {
-		q := &questions{in: in, machine: o.Machine, made: map[connection]bool{}}
+		q := &questions{in: in, machine: o.Machine}
 		for _, i := range group {
 			q.sweeps = append(q.sweeps, o.Sweeps[i])
 		}
@@ -59,10 +59,12 @@ type questions struct {
 	tallies []*tally
 	// made are the connections that connection tracking was told of.
 	made map[connection]bool
+	// translated are those that rules send elsewhere, and where to.
+	translated map[connection]netip.AddrPort
 }
 
 // prepare opens what is needed.
-func (q *questions) prepare() (err error) {
+func (q *questions) prepare(ctx context.Context) (err error) {
 	if q.recorder, q.base, err = record(q.sweeps); err != nil {
 		return err
 	}
@@ -80,14 +82,20 @@ func (q *questions) prepare() (err error) {
 		q.outs = append(q.outs, newTemplate(s, q.base+i))
 		q.tallies = append(q.tallies, newTally(s))
 	}
-	return nil
+	q.made, q.translated = map[connection]bool{}, map[connection]netip.AddrPort{}
+	return q.learnTranslations(ctx)
 }
 
 func (q *questions) ask(ctx context.Context) (err error) {
-	if err := q.prepare(); err != nil {
+	if err := q.prepare(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, q.recorder.release(), q.forget()) }()
+	return q.askAll(ctx)
+}
+
+// askAll sends the packets, again where some were lost.
+func (q *questions) askAll(ctx context.Context) error {
 	for round := range rounds {
 		before, err := q.losses()
 		if err != nil {

@@ -60,8 +60,8 @@ func openConnections() (*connections, error) {
 }
 
 // establish adds the connection that a packet of a sweep belongs to, in which
-// packets have gone both ways.
-func (c *connections) establish(its connection) error {
+// packets have gone both ways. It is sent to at, if that is valid.
+func (c *connections) establish(its connection, at netip.AddrPort) error {
 	const (
 		seenReply, assured, confirmed = 1 << 1, 1 << 2, 1 << 3
 		lifetime                      = 600 // seconds
@@ -75,6 +75,9 @@ func (c *connections) establish(its connection) error {
 		{Type: ctTupleReply | netlink.Nested, Data: tuple(protocol, to, from)},
 		{Type: ctStatus, Data: binary.BigEndian.AppendUint32(nil, seenReply|assured|confirmed)},
 		{Type: ctTimeout, Data: binary.BigEndian.AppendUint32(nil, lifetime)},
+	}
+	if at.IsValid() {
+		a = append(a, sentTo(at))
 	}
 	if its.protocol == TCP {
 		// Its windows are not known: any sequence number is taken.
@@ -183,7 +186,7 @@ func (q *questions) establish(chunks []chunk) error {
 				continue
 			}
 			q.made[its] = true
-			if err := c.establish(its); err != nil {
+			if err := c.establish(its, q.translated[its]); err != nil {
 				return err
 			}
 		}
