@@ -57,7 +57,8 @@ type questions struct {
 	outs    []*template
 	mu      sync.Mutex
 	tallies []*tally
-	// made are the connections that connection tracking was told of.
+	// made are the connections that connection tracking was told of, each with
+	// that of the answers, which are of the same one.
 	made map[connection]bool
 	// translated are those that rules send elsewhere, and where to.
 	translated map[connection]netip.AddrPort

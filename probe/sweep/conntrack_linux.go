@@ -77,7 +77,7 @@ func (c *connections) establish(its connection, at netip.AddrPort) error {
 		{Type: ctTimeout, Data: binary.BigEndian.AppendUint32(nil, lifetime)},
 	}
 	if at.IsValid() {
-		a = append(a, sentTo(at))
+		a = append(a, destination(at))
 	}
 	if its.protocol == TCP {
 		// Its windows are not known: any sequence number is taken.
@@ -185,8 +185,13 @@ func (q *questions) establish(chunks []chunk) error {
 			if !connects || q.made[its] {
 				continue
 			}
-			q.made[its] = true
-			if err := c.establish(its, q.translated[its]); err != nil {
+			at := q.sentTo(its)
+			answers := connection{its.protocol, its.to, its.from}
+			if at.IsValid() {
+				answers.from = at
+			}
+			q.made[its], q.made[answers] = true, true
+			if err := c.establish(its, at); err != nil {
 				return err
 			}
 		}

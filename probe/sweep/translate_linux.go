@@ -84,6 +84,16 @@ func (q *questions) translate(sweep int, run Run) {
 	}
 }
 
+// sentTo is where a connection is sent; invalid if none is sent elsewhere. One
+// that stays is said to, too: so the kernel finds other ports for those whose
+// answers would look alike.
+func (q *questions) sentTo(its connection) netip.AddrPort {
+	if at, elsewhere := q.translated[its]; elsewhere || len(q.translated) == 0 {
+		return at
+	}
+	return its.to
+}
+
 // translates says that a chain in the calling thread's network namespace may
 // change addresses.
 func translates(ctx context.Context) (found bool, err error) {
@@ -111,9 +121,9 @@ const (
 	natPortsMin = 1
 )
 
-// sentTo is the attribute of a connection that is sent elsewhere. What packets
+// destination is the attribute of a connection that is sent elsewhere. What packets
 // come back from is then for the kernel to say.
-func sentTo(at netip.AddrPort) netlink.Attribute {
+func destination(at netip.AddrPort) netlink.Attribute {
 	first := uint16(natIPv4Min)
 	if at.Addr().Is6() {
 		first = natIPv6Min
