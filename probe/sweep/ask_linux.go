@@ -3,23 +3,16 @@ package sweep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/loopcheck/loopcheck/probe/counters"
-	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/verdict"
 )
 
 const (
-	// markerTimeout bounds the wait for the kernel to deal with what was sent.
-	// It takes microseconds; the rest is for a machine whose processors are
-	// busy.
-	markerTimeout = 10 * time.Second
 	// rounds is how often what is undecided is asked at most, where packets were
 	// lost on the way: a full backlog or receive buffer is no verdict.
 	rounds = 4
@@ -36,7 +29,7 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 	asking.Lock()
 	defer asking.Unlock()
 	results := make([][]Run, len(o.Sweeps))
-	for _, group := range groups(o.Sweeps) {
+	for _, group := range groups(o.Machine, o.Sweeps) {
 		q := &questions{in: in, machine: o.Machine}
 		for _, i := range group {
 			q.sweeps = append(q.sweeps, o.Sweeps[i])
@@ -49,32 +42,6 @@ func askInside(ctx context.Context, in *sandbox.Inside, o order) ([][]Run, error
 		}
 	}
 	return results, nil
-}
-
-// connects says that packets of a sweep belong to a connection.
-func (s Sweep) connects() bool { return s.State == Established || s.State == Related }
-
-// groups are the sweeps of each recording, by their places: as many as it can
-// tell apart, and those that make connections apart from those that must not
-// belong to any.
-func groups(sweeps []Sweep) [][]int {
-	var groups [][]int
-	for _, established := range []bool{false, true} {
-		var group []int
-		for i, s := range sweeps {
-			if s.connects() != established {
-				continue
-			}
-			if len(group) == maxSweeps {
-				groups, group = append(groups, group), nil
-			}
-			group = append(group, i)
-		}
-		if len(group) > 0 {
-			groups = append(groups, group)
-		}
-	}
-	return groups
 }
 
 // questions are sweeps that are asked in one recording.
@@ -90,10 +57,15 @@ type questions struct {
 	outs    []*template
 	mu      sync.Mutex
 	tallies []*tally
+	// made are the connections that connection tracking was told of, each with
+	// that of the answers, which are of the same one.
+	made map[connection]bool
+	// translated are those that rules send elsewhere, and where to.
+	translated map[connection]netip.AddrPort
 }
 
 // prepare opens what is needed.
-func (q *questions) prepare() (err error) {
+func (q *questions) prepare(ctx context.Context) (err error) {
 	if q.recorder, q.base, err = record(q.sweeps); err != nil {
 		return err
 	}
@@ -111,14 +83,20 @@ func (q *questions) prepare() (err error) {
 		q.outs = append(q.outs, newTemplate(s, q.base+i))
 		q.tallies = append(q.tallies, newTally(s))
 	}
-	return q.establish()
+	q.made, q.translated = map[connection]bool{}, map[connection]netip.AddrPort{}
+	return q.learnTranslations(ctx)
 }
 
 func (q *questions) ask(ctx context.Context) (err error) {
-	if err := q.prepare(); err != nil {
+	if err := q.prepare(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, q.recorder.release(), q.forget()) }()
+	return q.askAll(ctx)
+}
+
+// askAll sends the packets, again where some were lost.
+func (q *questions) askAll(ctx context.Context) error {
 	for round := range rounds {
 		before, err := q.losses()
 		if err != nil {
@@ -237,10 +215,13 @@ func (q *questions) send(ctx context.Context, again bool) error {
 	for len(chunks) > 0 {
 		n, remembered := 0, 0
 		for n < len(chunks) && remembered < rememberedPackets {
-			if s := q.sweeps[chunks[n].sweep]; q.remembered(s) && !s.connects() {
+			if q.machine.remembers(q.sweeps[chunks[n].sweep]) {
 				remembered += chunks[n].Len()
 			}
 			n++
+		}
+		if err := q.establish(chunks[:n]); err != nil {
+			return err
 		}
 		if err := q.sendChunks(ctx, chunks[:n]); err != nil {
 			return err
@@ -259,65 +240,3 @@ func (q *questions) send(ctx context.Context, again bool) error {
 // its table usually has room for 65,536 connections and more
 // (Documentation/networking/nf_conntrack-sysctl.rst).
 const rememberedPackets = 16 << 10
-
-// sendChunks sends packets from all processors, and returns when they were dealt
-// with.
-func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
-	cpus, err := allowedCPUs()
-	if err != nil {
-		return err
-	}
-	cpus = cpus[:min(len(cpus), maxWorkers, len(chunks))]
-	work := make(chan chunk, len(chunks))
-	for _, c := range chunks {
-		work <- c
-	}
-	close(work)
-	failures := make(chan error, len(cpus))
-	var mu sync.Mutex
-	markers := map[*queue]map[uint64]bool{}
-	for _, cpu := range cpus {
-		go func() {
-			failures <- onCPU(cpu, func() error {
-				w := &worker{questions: q, out: mmsg.New(sendBatch, packetBytes, 0)}
-				for c := range work {
-					if err := errors.Join(ctx.Err(), w.send(c)); err != nil {
-						return err
-					}
-				}
-				for line := range q.eachQueue {
-					number, err := line.mark()
-					if err != nil {
-						return fmt.Errorf("send a frame after the packets: %w", err)
-					}
-					mu.Lock()
-					if markers[line] == nil {
-						markers[line] = map[uint64]bool{}
-					}
-					markers[line][number] = true
-					mu.Unlock()
-				}
-				return nil
-			})
-		}()
-	}
-	var errs []error
-	for range cpus {
-		errs = append(errs, <-failures)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	until := time.Now().Add(markerTimeout)
-	for line, wanted := range markers {
-		if err := line.awaitMarkers(wanted, until); err != nil {
-			return err
-		}
-	}
-	for d := range q.eachDoor {
-		if err := d.drain(q.answered); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -60,22 +60,26 @@ func openConnections() (*connections, error) {
 }
 
 // establish adds the connection that a packet of a sweep belongs to, in which
-// packets have gone both ways.
-func (c *connections) establish(of Protocol, from, to netip.AddrPort) error {
+// packets have gone both ways. It is sent to at, if that is valid.
+func (c *connections) establish(its connection, at netip.AddrPort) error {
 	const (
 		seenReply, assured, confirmed = 1 << 1, 1 << 2, 1 << 3
 		lifetime                      = 600 // seconds
 		established                   = 3   // TCP_CONNTRACK_ESTABLISHED
 		liberal                       = 0x08
 	)
-	protocol := of.number(to.Addr().Is6())
+	from, to := its.from, its.to
+	protocol := its.protocol.number(to.Addr().Is6())
 	a := nfnl.Attributes{
 		{Type: ctTupleOrig | netlink.Nested, Data: tuple(protocol, from, to)},
 		{Type: ctTupleReply | netlink.Nested, Data: tuple(protocol, to, from)},
 		{Type: ctStatus, Data: binary.BigEndian.AppendUint32(nil, seenReply|assured|confirmed)},
 		{Type: ctTimeout, Data: binary.BigEndian.AppendUint32(nil, lifetime)},
 	}
-	if of == TCP {
+	if at.IsValid() {
+		a = append(a, destination(at))
+	}
+	if its.protocol == TCP {
 		// Its windows are not known: any sequence number is taken.
 		a = append(a, nested(ctProtoInfo, nested(protoInfoTCP,
 			netlink.Attribute{Type: tcpState, Data: []byte{established}},
@@ -159,9 +163,15 @@ func tuple(protocol byte, from, to netip.AddrPort) []byte {
 	return b
 }
 
-// establish makes the connections that packets of established ones belong to.
-func (q *questions) establish() error {
-	if !slices.ContainsFunc(q.sweeps, Sweep.connects) {
+// connection is what tells one from another.
+type connection struct {
+	protocol Protocol
+	from, to netip.AddrPort
+}
+
+// establish makes the connections that packets belong to.
+func (q *questions) establish(chunks []chunk) error {
+	if !slices.ContainsFunc(chunks, func(c chunk) bool { return q.sweeps[c.sweep].connects() }) {
 		return nil
 	}
 	c, err := openConnections()
@@ -169,39 +179,45 @@ func (q *questions) establish() error {
 		return err
 	}
 	defer c.close()
-	for _, t := range q.outs {
-		if t.sweep.State == Related {
-			from, to := t.sweep.about()
-			if err := c.establish(UDP, from, to); err != nil {
-				return err
+	for _, one := range chunks {
+		for n := int(one.First); n <= int(one.Last); n++ {
+			its, connects := q.outs[one.sweep].connection(uint16(n))
+			if !connects || q.made[its] {
+				continue
 			}
-		}
-		if t.sweep.State != Established {
-			continue
-		}
-		for _, r := range t.sweep.numbers() {
-			for n := int(r.First); n <= int(r.Last); n++ {
-				from, to := t.ends(uint16(n))
-				if err := c.establish(t.sweep.Protocol, from, to); err != nil {
-					return err
-				}
+			at := q.sentTo(its)
+			answers := connection{its.protocol, its.to, its.from}
+			if at.IsValid() {
+				answers.from = at
+			}
+			q.made[its], q.made[answers] = true, true
+			if err := c.establish(its, at); err != nil {
+				return err
 			}
 		}
 	}
 	return c.flush()
 }
 
-// remembered says that connection tracking remembers packets of a sweep: those
-// of its own connections, and those over lo, which are confirmed on their way
-// out, before they come to where they are recorded. The next packets between the
-// same ports would belong to them.
-func (q *questions) remembered(s Sweep) bool { return s.connects() || s.Zone == q.machine.Zone }
+// connection is that to which a packet belongs.
+func (t *template) connection(number uint16) (c connection, connects bool) {
+	switch t.sweep.State {
+	case Related:
+		from, to := t.sweep.about()
+		return connection{UDP, from, to}, true
+	case Established:
+		from, to := t.ends(number)
+		return connection{t.sweep.Protocol, from, to}, true
+	}
+	return connection{}, false
+}
 
 // forget removes what connection tracking remembers.
 func (q *questions) forget() error {
-	if !slices.ContainsFunc(q.sweeps, q.remembered) {
+	if !slices.ContainsFunc(q.sweeps, q.machine.remembers) {
 		return nil
 	}
+	clear(q.made)
 	count, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
 	if err != nil || string(count) == "0\n" {
 		return nil // nothing is tracked

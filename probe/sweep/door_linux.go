@@ -7,8 +7,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -25,8 +23,6 @@ const (
 	// answerBytes is as much of an answer as is read: an ICMP error with the
 	// headers of what it is about.
 	answerBytes = 192
-	// etherMarker is the first type for local experiments (IEEE 802).
-	etherMarker = 0x88b5
 	etherHeader = 14
 )
 
@@ -336,44 +332,4 @@ func (i inlet) losses() (uint32, error) {
 		return 0, fmt.Errorf("ask what a socket had no room for: %w", errno)
 	}
 	return info[drops], nil
-}
-
-// markersSent numbers the markers of this process.
-var markersSent atomic.Uint64
-
-// mark sends a frame after what the calling thread has sent. Both pass the same
-// queue of its processor, so that everything before was dealt with when the
-// frame is received.
-func (q *queue) mark() (number uint64, err error) {
-	number = markersSent.Add(1)
-	frame := append(make([]byte, 0, etherHeader+46), q.link...)
-	binary.BigEndian.PutUint16(frame[12:], etherMarker)
-	frame = binary.BigEndian.AppendUint64(frame, number)
-	frame = append(frame, make([]byte, 38)...)
-	return number, unix.Sendto(q.out, frame, 0, &unix.SockaddrLinklayer{Ifindex: q.index, Protocol: binary.NativeEndian.Uint16([]byte{etherMarker >> 8, etherMarker & 0xff})})
-}
-
-// awaitMarkers waits until all markers were received.
-func (q *queue) awaitMarkers(wanted map[uint64]bool, until time.Time) error {
-	frame := make([]byte, 128)
-	for len(wanted) > 0 {
-		n, _, err := unix.Recvfrom(q.in, frame, unix.MSG_DONTWAIT)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EAGAIN):
-			left := time.Until(until)
-			if left <= 0 {
-				return fmt.Errorf("%d of the frames that follow the packets did not arrive", len(wanted))
-			}
-			fds := []unix.PollFd{{Fd: int32(q.in), Events: unix.POLLIN}}
-			if _, err := unix.Poll(fds, int(left.Milliseconds())+1); err != nil && !errors.Is(err, unix.EINTR) {
-				return fmt.Errorf("wait for a frame: %w", err)
-			}
-		case err != nil:
-			return fmt.Errorf("receive a frame: %w", err)
-		case n >= etherHeader+8:
-			delete(wanted, binary.BigEndian.Uint64(frame[etherHeader:]))
-		}
-	}
-	return nil
 }

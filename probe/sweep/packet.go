@@ -204,12 +204,22 @@ func ipHeader(from, to netip.Addr, protocol byte, payload int) []byte {
 	return b
 }
 
+// The ephemeral range of Linux (ip_local_port_range in
+// Documentation/networking/ip-sysctl.rst).
+const (
+	ephemeralFirst = 32768
+	ephemeralPorts = 60999 - ephemeralFirst + 1
+)
+
 // ends are where a packet comes from and goes to.
 func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	s := t.sweep
 	source, port := s.SourcePort, number
 	if s.Burst > 0 {
-		source, port = s.SourcePort+number, s.Ports[0].First
+		port = s.Ports[0].First
+		if t.ephemeral {
+			source = ephemeralFirst + (source-ephemeralFirst+number)%ephemeralPorts
+		}
 	}
 	if s.Source == s.To && t.ephemeral {
 		source = apart(source, port)
@@ -217,20 +227,24 @@ func (t *template) ends(number uint16) (from, to netip.AddrPort) {
 	return netip.AddrPortFrom(s.Source, source), netip.AddrPortFrom(s.To, port)
 }
 
+// Source ports over lo: the least of sourcePorts, and that of the others in their
+// place.
+const (
+	firstPort  = 54320
+	secondPort = 54310
+	thirdPort  = 54300
+	statePorts = 4
+)
+
 // apart is the port that a packet over lo comes from, such that none is the
 // answer to another of the call: what goes to a port that packets come from comes
 // from other ports, and what goes to those from others again.
 func apart(source, port uint16) uint16 {
-	const (
-		first  = 54320 // the least of sourcePorts, of which there are three
-		second = 54310
-		third  = 54300
-	)
-	switch state := source - first; {
-	case port >= first && port < first+3:
-		return second + state
-	case port >= second && port < second+3:
-		return third + state
+	switch state := source - firstPort; {
+	case port >= firstPort && port < firstPort+statePorts:
+		return secondPort + state
+	case port >= secondPort && port < secondPort+statePorts:
+		return thirdPort + state
 	}
 	return source
 }

@@ -18,7 +18,9 @@ import (
 const lastPriority = math.MaxInt32 - 1
 
 const (
+	hookPrerouting  = 0
 	hookInput       = 1
+	hookOutput      = 3
 	hookPostrouting = 4
 	loopbackIndex   = 1
 	// Register 8 is the first of those of four bytes (NFT_REG32_00).
@@ -28,6 +30,7 @@ const (
 // recorder is the set and the chains that record what was let through.
 type recorder struct {
 	conn   *nfnl.Conn
+	table  string
 	sweeps []Sweep
 	// next is the first number of a sweep that was not given out yet, and room
 	// how many more packets there is room for, of one that is kept.
@@ -57,12 +60,12 @@ func record(sweeps []Sweep) (r *recorder, base int, err error) {
 		}
 	}
 	if large {
-		r, err = startRecording(sweeps, 0)
+		r, err = startRecording(recording{table: Table, hooks: deciding}, sweeps, 0)
 		return r, 0, err
 	}
 	if kept == nil {
 		room := max(keptRoom, packets)
-		if r, err = startRecording(nil, room); err != nil {
+		if r, err = startRecording(recording{table: Table, hooks: deciding}, nil, room); err != nil {
 			return nil, 0, err
 		}
 		r.kept, r.room, kept = true, room, r
@@ -110,16 +113,16 @@ var records = []seenSet{
 	{"seen6", unix.NFPROTO_IPV6, 24, 24, 16},
 }
 
-// startRecording puts the chains at the end of the machine's hooks, in the
+// startRecording puts the chains at the end of some of the machine's hooks, in the
 // calling thread's network namespace. Beside those of the sweeps that are large
 // there is room for so many packets.
-func startRecording(sweeps []Sweep, room int) (*recorder, error) {
+func startRecording(how recording, sweeps []Sweep, room int) (*recorder, error) {
 	conn, err := nfnl.Dial()
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{conn: conn, sweeps: sweeps}
-	messages, err := recordingMessages(sweeps, room)
+	r := &recorder{conn: conn, table: how.table, sweeps: sweeps}
+	messages, err := how.begin(sweeps, room)
 	if err == nil {
 		err = r.transact(messages)
 	}
@@ -146,7 +149,7 @@ func (r *recorder) transact(messages []nfnl.Message) error {
 }
 
 func (r *recorder) close() error {
-	table, err := text(unix.NFTA_TABLE_NAME, Table).Encode()
+	table, err := text(unix.NFTA_TABLE_NAME, r.table).Encode()
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (r *recorder) seen(ctx context.Context, add func(sweep int, number uint16, 
 }
 
 func (r *recorder) list(ctx context.Context, set seenSet, name string, add func(sweep int, number uint16, at netip.AddrPort)) error {
-	a, err := append(text(unix.NFTA_SET_ELEM_LIST_TABLE, Table), text(unix.NFTA_SET_ELEM_LIST_SET, name)...).Encode()
+	a, err := append(text(unix.NFTA_SET_ELEM_LIST_TABLE, r.table), text(unix.NFTA_SET_ELEM_LIST_SET, name)...).Encode()
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ func text(t uint16, value string) nfnl.Attributes {
 
 // recording builds the messages that make a recorder.
 type recording struct {
+	table string
+	// hooks are by the beginning of the names of their chains.
+	hooks    map[string]uint32
 	messages []nfnl.Message
 	sets     uint32
 	err      error
@@ -26,9 +29,8 @@ type recording struct {
 // lists a set in pages, and walks it from its start for each.
 const bucketNumbers = 1 << 12
 
-func recordingMessages(sweeps []Sweep, room int) ([]nfnl.Message, error) {
-	r := &recording{}
-	r.add(nfnl.NewTable, netlink.Excl, text(unix.NFTA_TABLE_NAME, Table))
+func (r *recording) begin(sweeps []Sweep, room int) ([]nfnl.Message, error) {
+	r.add(nfnl.NewTable, netlink.Excl, text(unix.NFTA_TABLE_NAME, r.table))
 	for _, set := range records {
 		small := room
 		var buckets nfnl.Attributes
@@ -46,7 +48,7 @@ func recordingMessages(sweeps []Sweep, room int) ([]nfnl.Message, error) {
 		if len(buckets) > 0 {
 			r.verdicts(set.name+"by", buckets)
 		}
-		for name, hook := range map[string]uint32{"arrived": hookInput, "left": hookPostrouting} {
+		for name, hook := range r.hooks {
 			r.hook(name+set.name, hook)
 			for _, protocol := range []Protocol{TCP, UDP, ICMP} {
 				if len(buckets) > 0 {
@@ -72,7 +74,7 @@ func (r *recording) add(kind uint8, flags netlink.HeaderFlags, a nfnl.Attributes
 // newSet begins the attributes of a set.
 func (r *recording) newSet(name string, key int, flags uint32) nfnl.Attributes {
 	r.sets++
-	a := append(text(unix.NFTA_SET_TABLE, Table), text(unix.NFTA_SET_NAME, name)...)
+	a := append(text(unix.NFTA_SET_TABLE, r.table), text(unix.NFTA_SET_NAME, name)...)
 	return a.WithUint32(unix.NFTA_SET_FLAGS, flags).WithUint32(unix.NFTA_SET_KEY_TYPE, 0).
 		WithUint32(unix.NFTA_SET_KEY_LEN, uint32(key)).WithUint32(unix.NFTA_SET_ID, r.sets)
 }
@@ -98,7 +100,7 @@ func (r *recording) buckets(set seenSet, sweep int, protocol Protocol) (elements
 	for bucket := range (1 << 16) / bucketNumbers {
 		name := bucketName(set, sweep, bucket)
 		r.set(name, set.key, bucketNumbers)
-		r.add(nfnl.NewChain, 0, append(text(unix.NFTA_CHAIN_TABLE, Table), text(unix.NFTA_CHAIN_NAME, name)...))
+		r.add(nfnl.NewChain, 0, append(text(unix.NFTA_CHAIN_TABLE, r.table), text(unix.NFTA_CHAIN_NAME, name)...))
 		r.rule(name, set.recorded(protocol, name))
 		const perByte = 1 << 8
 		for high := bucket * bucketNumbers / perByte; high < (bucket+1)*bucketNumbers/perByte; high++ {
@@ -144,7 +146,7 @@ func (r *recording) verdicts(name string, elements nfnl.Attributes) {
 			r.err = err
 		}
 		elements = elements[n:]
-		a := append(text(unix.NFTA_SET_ELEM_LIST_TABLE, Table), text(unix.NFTA_SET_ELEM_LIST_SET, name)...)
+		a := append(text(unix.NFTA_SET_ELEM_LIST_TABLE, r.table), text(unix.NFTA_SET_ELEM_LIST_SET, name)...)
 		r.add(nfnl.NewElement, 0, append(a, netlink.Attribute{Type: unix.NFTA_SET_ELEM_LIST_ELEMENTS | netlink.Nested, Data: list}))
 	}
 }
@@ -155,7 +157,7 @@ func (r *recording) hook(name string, hook uint32) {
 	if err != nil {
 		r.err = err
 	}
-	a := append(text(unix.NFTA_CHAIN_TABLE, Table), text(unix.NFTA_CHAIN_NAME, name)...)
+	a := append(text(unix.NFTA_CHAIN_TABLE, r.table), text(unix.NFTA_CHAIN_NAME, name)...)
 	a = append(a, netlink.Attribute{Type: unix.NFTA_CHAIN_HOOK | netlink.Nested, Data: where})
 	r.add(nfnl.NewChain, 0, append(a, text(unix.NFTA_CHAIN_TYPE, "filter")...))
 }
@@ -173,7 +175,7 @@ func (r *recording) rule(chain string, rule []expr.Any) {
 	if err != nil {
 		r.err = err
 	}
-	a := append(text(unix.NFTA_RULE_TABLE, Table), text(unix.NFTA_RULE_CHAIN, chain)...)
+	a := append(text(unix.NFTA_RULE_TABLE, r.table), text(unix.NFTA_RULE_CHAIN, chain)...)
 	r.add(nfnl.NewRule, netlink.Append, append(a, netlink.Attribute{Type: unix.NFTA_RULE_EXPRESSIONS | netlink.Nested, Data: expressions}))
 }
 
@@ -185,17 +187,24 @@ func (p Protocol) tagAt() uint32 {
 	return tcpSequenceAt // where ICMP has it as well
 }
 
-// tagged matches the packets of sweeps. What leaves over lo comes in again.
+// tagged matches the packets of sweeps. What leaves over lo comes in again. A RST
+// is an answer: its sequence number is that which the packet acknowledged.
 func (set seenSet) tagged(hook uint32, protocol Protocol) []expr.Any {
 	var rule []expr.Any
 	if hook == hookPostrouting {
 		lo := binary.NativeEndian.AppendUint32(nil, loopbackIndex)
 		rule = append(rule, &expr.Meta{Key: expr.MetaKeyOIF, Register: 1}, &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: lo})
 	}
-	return append(rule,
+	rule = append(rule,
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equals([]byte{set.family}),
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equals([]byte{protocol.number(set.family == unix.NFPROTO_IPV6)}),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: protocol.tagAt(), Len: 1}, equals([]byte{tagMark}))
+	if protocol == TCP {
+		rule = append(rule,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpFlagsAt, Len: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{flagRST}, Xor: []byte{0}}, equals([]byte{0}))
+	}
+	return rule
 }
 
 // recorded adds tag, port and destination to a set, and drops the packet.

@@ -2,6 +2,8 @@ package sweep_test
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/probe/portset"
@@ -61,6 +63,58 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// More connections than connection tracking usually has room for.
+func TestManyConnections(t *testing.T) {
+	s := set(t, "table inet f {\n\tchain in { type filter hook input priority 0; policy drop; ct state established accept; }\n}\n")
+	var sweeps []sweep.Sweep
+	for _, port := range []uint16{0, 1000, 2000, 3000, 4000} {
+		one := every(s, outside, sock.IPv4, sweep.UDP)
+		one.State, one.SourcePort = sweep.Established, port
+		sweeps = append(sweeps, one)
+	}
+	for i, runs := range ask(t, s, sweeps...) {
+		expect(t, fmt.Sprint("sweep ", i), runs, "1-65535 accept")
+	}
+}
+
+// What is rejected is told so in every state: the answer to a packet of a
+// connection has the packet's tag, and goes where packets are recorded.
+func TestRejectedStates(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0;
+		tcp dport 20 ct state established reject with tcp reset
+		tcp dport 21 ct state invalid reject with tcp reset
+		tcp dport 22 ct state new reject with tcp reset
+		th dport 23 reject
+	}
+}
+`)
+	some := portset.Range{First: 20, Last: 23}
+	for range 2 {
+		for _, zone := range []string{outside, stage.Machine} {
+			for _, family := range s.Families() {
+				rejected := ", 23 reject with icmp port-unreachable"
+				if family == sock.IPv6 {
+					rejected = ", 23 reject with icmpv6 port-unreachable"
+				}
+				for state, want := range map[sweep.State]string{
+					sweep.Established: "20 reject with tcp-reset, 21-22 accept" + rejected,
+					sweep.Invalid:     "20 accept, 21 reject with tcp-reset, 22 accept" + rejected,
+					sweep.New:         "20-21 accept, 22 reject with tcp-reset" + rejected,
+				} {
+					one := every(s, zone, family, sweep.TCP, some)
+					one.State = state
+					expect(t, string(state)+" from "+zone, ask(t, s, one)[0], want)
+				}
+				udp := every(s, zone, family, sweep.UDP, some)
+				udp.State = sweep.Established
+				expect(t, "established udp from "+zone, ask(t, s, udp)[0], "20-22 accept"+rejected)
+			}
+		}
+	}
+}
+
 // No packet over lo is the answer to another, and none belongs to what an
 // earlier call began: not even where a port is one that packets come from.
 func TestNothingIsKept(t *testing.T) {
@@ -104,6 +158,43 @@ func TestNothingIsKept(t *testing.T) {
 	}
 }
 
+// A packet over lo is not the answer to one of another sweep that goes the other
+// way.
+func TestAnswersNothing(t *testing.T) {
+	s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state established accept
+		th sport 123 accept
+	}
+}
+`)
+	for _, family := range s.Families() {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			way := func(from, to uint16) sweep.Sweep {
+				one := every(s, stage.Machine, family, protocol, portset.Range{First: to, Last: to})
+				one.SourcePort = from
+				return one
+			}
+			there, back := way(123, 124), way(124, 123)
+			if protocol == sweep.TCP {
+				back.State = sweep.Invalid // a SYN-ACK
+			}
+			sweeps := []sweep.Sweep{there, back, way(0, 123), way(123, 54321), way(0, 123)}
+			for i, want := range []string{"124 accept", "123 drop", "123 drop", "54321 accept", "123 drop"} {
+				expect(t, fmt.Sprint(protocol, " over lo, sweep ", i), ask(t, s, sweeps...)[i], want)
+			}
+			ways, err := sweep.Trace(t.Context(), s.Sandbox, s.Sweep, sweeps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step, _ := ways[1].Decision(); len(ways) != len(sweeps) || step.Handle != 0 {
+				t.Errorf("%s over lo: %v decides", protocol, step)
+			}
+		}
+	}
+}
+
 const burstRules = `table inet f {
 	chain in {
 		type filter hook input priority 0; policy drop;
@@ -131,43 +222,43 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// Where a packet is sent elsewhere, that is where it landed, with its own port
-// where that stays.
-func TestTranslated(t *testing.T) {
-	s := set(t, `table inet f {
-	chain pre {
-		type nat hook prerouting priority dstnat;
-		tcp dport 2222 redirect to :22
-		udp dport 5000-5009 redirect to :5300
-		meta nfproto ipv4 tcp dport 8080 dnat ip to 10.9.9.9:80
-		meta nfproto ipv4 tcp dport 8100-8101 dnat ip to 10.9.9.9
-		meta nfproto ipv4 tcp dport 8200 dnat ip to 10.9.9.8
+// All packets of a burst come from the source port that is asked about, and are
+// new; they are traced alike.
+func TestBurstFromPort(t *testing.T) {
+	for _, zone := range []string{outside, stage.Machine} {
+		for _, protocol := range []sweep.Protocol{sweep.TCP, sweep.UDP} {
+			s := set(t, `table inet f {
+	chain in {
+		type filter hook input priority 0; policy drop;
+		ct state != new accept
+		th sport 65530 th dport 22 limit rate 1/hour burst 600 packets reject
+		th sport 65530 th dport 23 limit rate 1/hour burst 500 packets drop
+		th sport 65530 limit rate 1/hour burst 700 packets accept
 	}
-	chain out {
-		type nat hook output priority -100;
-		oifname "lo" tcp dport 2222 redirect to :22
-		oifname "lo" meta nfproto ipv4 udp dport 7000 dnat ip to 10.9.9.9
-	}
-	chain post {
-		type nat hook postrouting priority srcnat;
-		masquerade
-	}
-	chain in { type filter hook input priority 0; policy drop; tcp dport 22 accept; udp dport 5300 accept; }
-	chain forward { type filter hook forward priority 0; ip daddr 10.9.9.8 reject with icmp admin-prohibited; }
 }
 `)
-	own := s.Own(outside, sock.IPv4).String()
-	got := ask(t, s, every(s, outside, sock.IPv4, sweep.TCP), every(s, outside, sock.IPv4, sweep.UDP), every(s, stage.Machine, sock.IPv4, sweep.TCP),
-		every(s, stage.Machine, sock.IPv4, sweep.UDP, portset.Range{First: 7000, Last: 7000}))
-	expect(t, "tcp from outside", got[0], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at "+own+":22, 2223-8079 drop, 8080 accept at 10.9.9.9:80, "+
-		"8081-8099 drop, 8100-8101 accept at 10.9.9.9:0, 8102-8199 drop, 8200 reject with icmp admin-prohibited, 8201-65535 drop")
-	expect(t, "udp from outside", got[1], "1-4999 drop, 5000-5009 accept at "+own+":5300, 5010-5299 drop, 5300 accept, 5301-65535 drop")
-	expect(t, "tcp over lo", got[2], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at 127.0.0.1:22, 2223-65535 drop")
-	expect(t, "to where no route leads", got[3], "7000 drop on its way out")
-	if s.WithoutIPv6 == "" {
-		own := "[" + s.Own(outside, sock.IPv6).String() + "]"
-		six := ask(t, s, every(s, outside, sock.IPv6, sweep.TCP))
-		expect(t, "tcp over IPv6", six[0], "1-21 drop, 22 accept, 23-2221 drop, 2222 accept at "+own+":22, 2223-65535 drop")
+			var sweeps []sweep.Sweep
+			for port := range uint16(3) {
+				one := every(s, zone, sock.IPv4, protocol, portset.Range{First: 22 + port, Last: 22 + port})
+				one.Burst, one.SourcePort = 2000, 65530
+				sweeps = append(sweeps, one)
+			}
+			for i, want := range []string{"1-600 reject with icmp port-unreachable, 601-1300 accept, 1301-2000 drop", "1-2000 drop", "1-2000 drop"} {
+				expect(t, string(protocol)+" from "+zone, ask(t, s, sweeps[i])[0], want)
+			}
+			last := sweeps[2]
+			last.Burst = 200
+			ways, err := sweep.Trace(t.Context(), s.Sandbox, s.Sweep, []sweep.Sweep{last})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := ways[0].Steps
+			for _, way := range ways {
+				if !slices.Equal(way.Steps, first) {
+					t.Errorf("%s from %s, packet %d: %v, and the first %v", protocol, zone, way.Number, way.Steps, first)
+				}
+			}
+		}
 	}
 }
 

@@ -74,8 +74,9 @@ type Sweep struct {
 	// range here may begin at 0.
 	Ports []portset.Range `json:"ports"`
 	// Burst, where it is not 0, is how many packets go to the first port alone,
-	// one after the other without a pause, each from a port of its own. The
-	// runs of the result number the packets from 1.
+	// one after the other without a pause, each from SourcePort, or from a port
+	// of its own where that is 0. The runs of the result number the packets from
+	// 1.
 	Burst uint16 `json:"burst,omitempty"`
 }
 

@@ -36,7 +36,7 @@ func traceInside(ctx context.Context, in *sandbox.Inside, o order) (ways []Way, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, marking.Close()) }()
-	for _, group := range groups(o.Sweeps) {
+	for _, group := range groups(o.Machine, o.Sweeps) {
 		t := &tracing{questions: questions{in: in, machine: o.Machine}, reader: reader, places: group}
 		for _, i := range group {
 			t.sweeps = append(t.sweeps, o.Sweeps[i])
@@ -60,10 +60,14 @@ type tracing struct {
 }
 
 func (t *tracing) trace(ctx context.Context) (err error) {
-	if err := t.prepare(); err != nil {
+	if err := t.prepare(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.recorder.release(), t.forget()) }()
+	// What was sent to prepare has been traced, too.
+	if _, err := t.reader.Pending(); err != nil {
+		return err
+	}
 	cpus, err := allowedCPUs()
 	if err != nil {
 		return err
@@ -78,7 +82,16 @@ func (t *tracing) trace(ctx context.Context) (err error) {
 						return err
 					}
 					last := min(first+size-1, int(r.Last))
-					fits, err := t.follow(w, chunk{i, portset.Range{First: uint16(first), Last: uint16(last)}})
+					c := chunk{i, portset.Range{First: uint16(first), Last: uint16(last)}}
+					if len(t.made) > rememberedPackets {
+						if err := t.forget(); err != nil {
+							return err
+						}
+					}
+					if err := t.establish([]chunk{c}); err != nil {
+						return err
+					}
+					fits, err := t.follow(w, c)
 					if err != nil {
 						return err
 					}

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +18,83 @@ type worker struct {
 	out *mmsg.Batch
 	// numbers are those of the packets in out, and lengths theirs.
 	numbers []uint16
+}
+
+// sendChunks sends packets from all processors, and returns when they were dealt
+// with, and their answers taken.
+func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
+	cpus, err := allowedCPUs()
+	if err != nil {
+		return err
+	}
+	cpus = cpus[:min(len(cpus), maxWorkers, len(chunks))]
+	work := make(chan chunk, len(chunks))
+	for _, c := range chunks {
+		work <- c
+	}
+	close(work)
+	m := &markers{wanted: map[*queue]map[uint64]bool{}}
+	sent, ended, dealt := make(chan error, len(cpus)), make(chan error, len(cpus)), make(chan bool, len(cpus))
+	for _, cpu := range cpus {
+		go func() {
+			reported := false
+			err := onCPU(cpu, func() error {
+				err := q.work(ctx, work)
+				if err == nil {
+					err = m.send(q)
+				}
+				reported = true
+				sent <- err
+				if !<-dealt {
+					return nil
+				}
+				// What answers the packets waits in the processor's queue, too.
+				return m.send(q)
+			})
+			if !reported {
+				sent <- err
+			}
+			ended <- err
+		}()
+	}
+	err = every(sent, len(cpus))
+	if err == nil {
+		err = m.await()
+	}
+	for range cpus {
+		dealt <- err == nil
+	}
+	if err := errors.Join(err, every(ended, len(cpus))); err != nil {
+		return err
+	}
+	if err := m.await(); err != nil {
+		return err
+	}
+	for d := range q.eachDoor {
+		if err := d.drain(q.answered); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work sends chunks from the calling thread until there are none.
+func (q *questions) work(ctx context.Context, chunks <-chan chunk) error {
+	w := &worker{questions: q, out: mmsg.New(sendBatch, packetBytes, 0)}
+	for c := range chunks {
+		if err := errors.Join(ctx.Err(), w.send(c)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func every(results <-chan error, n int) error {
+	var errs []error
+	for range n {
+		errs = append(errs, <-results)
+	}
+	return errors.Join(errs...)
 }
 
 func (w *worker) send(c chunk) error {
