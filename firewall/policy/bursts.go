@@ -147,13 +147,20 @@ func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) (concer
 			concerned = append(concerned, b)
 		}
 	}
-	_, counting := mutant.Ruleset().Counted()
-	if !contains(m.Rules.Following(mutant), counting) {
+	mutated, following := mutant.Ruleset(), m.Rules.Following(mutant)
+	_, counting := mutated.Counted()
+	counting = slices.DeleteFunc(counting, func(id ruleset.RuleID) bool {
+		_, _, found := following.Find(id.Family, id.Table, id.Handle)
+		return !found
+	})
+	if len(counting) == 0 {
 		return concerned, true, nil
 	}
+	counts := portset.Of(mutated.Only(counting...).Bounds()...)
 	var packets []int // their ways
 	for i, way := range m.ways {
-		if m.space[way.Sweep].State == sweep.New && m.affects(mutant, m.reached[i]) {
+		one := m.space[way.Sweep]
+		if one.State == sweep.New && (one.Protocol == sweep.ICMP || counts.Contains(way.Number)) && m.affects(mutant, m.reached[i]) {
 			packets = append(packets, i)
 		}
 	}
@@ -190,14 +197,6 @@ func (m *mutating) countedBy(ctx context.Context, mutant ruleset.Mutant) (concer
 		concerned = append(concerned, m.others[at])
 	}
 	return concerned, len(asked) == len(packets), nil
-}
-
-// contains says that a ruleset has one of some rules.
-func contains(r *ruleset.Ruleset, ids []ruleset.RuleID) bool {
-	return slices.ContainsFunc(ids, func(id ruleset.RuleID) bool {
-		_, _, found := r.Find(id.Family, id.Table, id.Handle)
-		return found
-	})
 }
 
 // compareBursts asks about packets in a row, and judges a mutant that answers

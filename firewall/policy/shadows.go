@@ -91,7 +91,7 @@ func (c *covering) own(ctx context.Context, missed []ruleset.RuleID, deciders ma
 		if len(deciders[id]) > 0 {
 			continue
 		}
-		its, out := c.spaceOf(c.Rules.Only(id))
+		its, out := c.spaceOf(c.Rules.Only(id), exactly)
 		if count(space)+count(its) > maxPackets {
 			leftOut++
 			continue

@@ -19,7 +19,7 @@ const maxEdges = 48
 const maxOwned = 512
 
 // maxPackets bounds a space: to trace as many takes some seconds.
-const maxPackets = 200_000
+const maxPackets = 100_000
 
 // space is every kind of packet that rules can tell apart: from each zone, of
 // each protocol, family and state, to every port around one that the rules
@@ -29,19 +29,46 @@ const maxPackets = 200_000
 // the usual ones, and with those that one rule names together.
 //
 // Beside it is how many combinations are left out.
-func (s *Session) space() (space []sweep.Sweep, leftOut int) { return s.spaceOf(s.Rules.Ruleset) }
+func (s *Session) space() (space []sweep.Sweep, leftOut int) {
+	return s.spaceOf(s.Rules.Ruleset, numbers{ruleset.Edges, around})
+}
+
+// numbers are those of addresses and of ports that packets get, of the ones that
+// rules compare with.
+type numbers struct {
+	addresses func([]ruleset.Span) []netip.Addr
+	ports     func([]uint16) []portset.Range
+}
+
+// exactly are the compared ones themselves.
+var exactly = numbers{
+	func(spans []ruleset.Span) []netip.Addr {
+		var ends []netip.Addr
+		for _, span := range spans {
+			ends = append(ends, span.First, span.Last)
+		}
+		return distinct(ends)
+	},
+	func(ports []uint16) []portset.Range {
+		list := []portset.Range{{First: 1, Last: 1}}
+		for _, port := range ports {
+			list = append(list, portset.Range{First: max(port, 1), Last: max(port, 1)})
+		}
+		return portset.Of(list...).Ranges()
+	},
+}
 
 // spaceOf is the space of the addresses and ports that some rules compare with.
-func (s *Session) spaceOf(rules *ruleset.Ruleset) (space []sweep.Sweep, leftOut int) {
-	paths := s.paths(rules)
+func (s *Session) spaceOf(rules *ruleset.Ruleset, of numbers) (space []sweep.Sweep, leftOut int) {
+	paths := s.paths(rules, of)
 	packets := 0
 	add := func(p path, source, destination int, port uint16) {
 		its := s.kinds(p, source, destination, port)
 		packets += count(its)
 		space = append(space, its...)
 	}
-	sourcePorts := thin(sourcePorts(rules))
-	leftOut = s.thinned(rules)
+	sourcePorts := thin(sourcePorts(rules, of))
+	leftOut = s.thinned(rules, of)
 	all := 0
 	for _, p := range paths {
 		all += len(p.sources) * len(p.destinations) * len(sourcePorts) * s.perCombination(p)
@@ -77,10 +104,10 @@ type path struct {
 }
 
 // paths are those between zones.
-func (s *Session) paths(rules *ruleset.Ruleset) []path {
-	sources := thin(ruleset.Edges(rules.Addresses().Sources))
-	destinations := s.edgesOf(rules)
-	ports := around(rules.Ports())
+func (s *Session) paths(rules *ruleset.Ruleset, of numbers) []path {
+	sources := thin(of.addresses(rules.Addresses().Sources))
+	destinations := s.edgesOf(rules, of)
+	ports := of.ports(rules.Ports())
 	var paths []path
 	for _, from := range s.Policy.zoneNames() {
 		for _, to := range s.targets(from) {
@@ -115,7 +142,7 @@ func distinct(lists ...[]netip.Addr) []netip.Addr {
 // edgesOf are, by where packets go, the addresses beside the usual ones: those
 // that the machine was given, and of each network around it what the rules
 // compare with and expectations name.
-func (s *Session) edgesOf(rules *ruleset.Ruleset) map[string][]netip.Addr {
+func (s *Session) edgesOf(rules *ruleset.Ruleset, of numbers) map[string][]netip.Addr {
 	edges := map[string][]netip.Addr{}
 	for _, e := range s.Policy.Expectations {
 		if e.To != Machine {
@@ -124,7 +151,7 @@ func (s *Session) edgesOf(rules *ruleset.Ruleset) map[string][]netip.Addr {
 			}
 		}
 	}
-	for _, a := range ruleset.Edges(rules.Addresses().Destinations) {
+	for _, a := range of.addresses(rules.Addresses().Destinations) {
 		if slices.Contains(s.owned, a) {
 			edges[Machine] = append(edges[Machine], a)
 		} else if zone, found := s.Policy.network(a); found {
@@ -211,12 +238,12 @@ func count(sweeps []sweep.Sweep) (n int) {
 func (s *Session) perCombination(p path) int { return count(s.kinds(p, 1, 0, 1)) }
 
 // sourcePorts are those around the ones that rules compare with, and 0 for any.
-func sourcePorts(rules *ruleset.Ruleset) []uint16 {
+func sourcePorts(rules *ruleset.Ruleset, of numbers) []uint16 {
 	compared, ports := rules.SourcePorts(), []uint16{0}
 	if len(compared) == 0 {
 		return ports
 	}
-	for _, r := range around(compared) {
+	for _, r := range of.ports(compared) {
 		for n := int(r.First); n <= int(r.Last); n++ {
 			ports = append(ports, uint16(n))
 		}
@@ -226,11 +253,11 @@ func sourcePorts(rules *ruleset.Ruleset) []uint16 {
 
 // thinned is how many addresses and source ports around those that the rules
 // compare with are in no combination.
-func (s *Session) thinned(rules *ruleset.Ruleset) (n int) {
-	n += max(0, len(ruleset.Edges(rules.Addresses().Sources))-maxEdges)
-	n += max(0, len(sourcePorts(rules))-maxEdges)
+func (s *Session) thinned(rules *ruleset.Ruleset, of numbers) (n int) {
+	n += max(0, len(of.addresses(rules.Addresses().Sources))-maxEdges)
+	n += max(0, len(sourcePorts(rules, of))-maxEdges)
 	n += max(0, len(ownable(s.Policy, rules))-maxOwned)
-	for _, edges := range s.edgesOf(rules) {
+	for _, edges := range s.edgesOf(rules, of) {
 		for _, family := range s.Families() {
 			n += max(0, len(ofFamily(edges, family))-maxEdges)
 		}

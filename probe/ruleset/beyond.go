@@ -7,7 +7,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
 )
 
-// Only is the ruleset with no other rules than some. Its sets stay.
+// Only is the ruleset with no other rules than some, and the sets that these look
+// up.
 func (r *Ruleset) Only(ids ...RuleID) *Ruleset {
 	return r.only(func(t Table, _ Chain, i int, rule Rule) bool {
 		return slices.Contains(ids, RuleID{t.Family, t.Name, rule.Handle})
@@ -105,6 +106,7 @@ func (r *Ruleset) only(keep func(t Table, c Chain, i int, rule Rule) bool) *Rule
 	some.Tables = slices.Clone(r.Tables)
 	for i, t := range some.Tables {
 		t.Chains = slices.Clone(t.Chains)
+		used := map[string]bool{}
 		for j, c := range t.Chains {
 			var kept []Rule
 			for k, rule := range c.Rules {
@@ -113,7 +115,13 @@ func (r *Ruleset) only(keep func(t Table, c Chain, i int, rule Rule) bool) *Rule
 				}
 			}
 			t.Chains[j].Rules = kept
+			for _, rule := range kept {
+				for _, set := range rule.refersTo().sets {
+					used[set] = true
+				}
+			}
 		}
+		t.Sets = slices.DeleteFunc(slices.Clone(t.Sets), func(s Set) bool { return !used[s.Name] })
 		some.Tables[i] = t
 	}
 	return &some

@@ -2,6 +2,7 @@ package ruleset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"net/netip"
 	"slices"
@@ -186,18 +187,24 @@ func lastOf(a netip.Addr) netip.Addr {
 // sets are not told from the others.
 func (r *Ruleset) SourcePorts() []uint16 {
 	known := map[uint16]bool{}
+	note := func(value []byte) {
+		if len(value) >= 2 {
+			known[binary.BigEndian.Uint16(value)] = true
+		}
+	}
 	for _, t := range r.Tables {
 		for _, c := range t.Chains {
 			for _, rule := range c.Rules {
 				b, _ := bodyOf(rule)
 				for _, m := range b.matches() {
-					if m.name != "the source port" {
+					if m.name != sourcePort && m.name != bothPorts {
 						continue
 					}
 					for _, i := range m.ends {
-						for _, at := range []uint16{cmpData, rangeTo} { // rangeFrom is cmpData
-							if value, _ := b[i].data.Nested(at).Find(dataValue); len(value) == 2 {
-								known[uint16(value[0])<<8|uint16(value[1])] = true
+						b[i].notePorts(note)
+						for _, s := range t.Sets {
+							if b[i].name == "lookup" && s.Name == b[i].data.Text(lookupSet) {
+								s.notePorts(note)
 							}
 						}
 					}

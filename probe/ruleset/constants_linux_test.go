@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/loopcheck/loopcheck/probe/portset"
 )
 
 // addressed compares with every kind of address and port, and computes with
@@ -186,5 +188,37 @@ COMMIT
 	slices.Sort(names)
 	if text := strings.Join(names, " "); text != "docker0 docker1 lan0 lan1 lan2" {
 		t.Errorf("mentions %s", text)
+	}
+}
+
+// Each rule's comment says within which ports packets match it.
+func TestBounds(t *testing.T) {
+	need(t, "nft")
+	s := start(t)
+	loadText(t, s, "original", `table inet t {
+	set web { type inet_service; elements = { 80, 443 }; }
+	set changing { type inet_service; flags dynamic; elements = { 8080 }; }
+	chain c {
+		tcp dport 22 accept comment "22"
+		tcp dport 1000-2000 accept comment "1000-2000"
+		tcp dport { 25, 100-200 } accept comment "25-201"
+		tcp dport @web accept comment "80-443"
+		tcp dport @web tcp dport != 80 accept comment "80-443"
+		tcp dport != 22 accept comment "1-65535"
+		tcp dport > 1024 accept comment "1-65535"
+		tcp dport != @web accept comment "1-65535"
+		tcp dport @changing accept comment "1-65535"
+		tcp dport & 1 == 1 accept comment "1-65535"
+		tcp sport 53 accept comment "1-65535"
+		meta l4proto tcp accept comment "1-65535"
+	}
+}
+`)
+	r := read(t, s, "original")
+	for _, rule := range r.Tables[0].Chains[0].Rules {
+		got := portset.Of(r.Only(RuleID{"inet", "t", rule.Handle}).Bounds()...).String()
+		if got != rule.Comment {
+			t.Errorf("%s: within %s", rule.Text, got)
+		}
 	}
 }

@@ -20,6 +20,7 @@ const mutable = `table inet t {
 		ip6 saddr fd00::/8 tcp dport 9 drop
 		ip saddr 10.9.8.7 jump more
 		iifname "eth0" tcp sport >= 1024 accept
+		tcp sport 1010 tcp dport 2010 accept
 		tcp dport 7 jump {
 			ip saddr 10.0.0.1 drop
 			ip saddr 10.0.0.2 accept

@@ -104,6 +104,12 @@ func ctSubject(key uint32) *match {
 	return &match{name: "what connection tracking knows"}
 }
 
+// Names of matches that others look for.
+const (
+	sourcePort = "the source port"
+	bothPorts  = "the ports"
+)
+
 // payloadSubject tells ports, addresses and protocols by where they are in a
 // header (RFC 791, 8200, 9293, 768).
 func payloadSubject(e expression) *match {
@@ -112,7 +118,9 @@ func payloadSubject(e expression) *match {
 	case base == transportBase && offset == 2 && length == 2:
 		return &match{kind: "port", name: "the port", varied: true}
 	case base == transportBase && offset == 0 && length == 2:
-		return &match{kind: "port", name: "the source port", varied: true}
+		return &match{kind: "port", name: sourcePort, varied: true}
+	case base == transportBase && offset == 0 && length == 4:
+		return &match{kind: "ports", name: bothPorts, varied: true}
 	case base == networkBase && (offset == 12 && length <= 4 || offset == 8 && length > 4):
 		return &match{kind: "address", name: "the source address", varied: true}
 	case base == networkBase && (offset == 16 && length <= 4 || offset == 24 && length > 4):

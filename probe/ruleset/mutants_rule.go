@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/mdlayher/netlink"
@@ -82,6 +83,8 @@ func (b body) compared(i int, m match) []alteration {
 	switch m.kind {
 	case "port":
 		return b.moved(i, ShiftPort, m)
+	case "ports":
+		return b.bothMoved(i, m)
 	case "address":
 		if m.mask == nil {
 			return b.addresses(i, m)
@@ -121,6 +124,29 @@ func (b body) moved(i int, kind Mutation, s match) []alteration {
 		list = append(list, alteration{kind, s.becomes(value, other), b.with(i, i+1, e.withValue(cmpData, other))})
 		if operation == cmpEqual && by > 0 {
 			list = append(list, alteration{kind, fmt.Sprintf("%s %s becomes %s-%s", s.name, s.text(value), s.text(value), s.text(other)), b.with(i, i+1, e.ranged(value, other))})
+		}
+	}
+	return list
+}
+
+// bothMoved are comparisons of the source port and the port at once, as nft makes
+// them of two that follow each other, with one of them one more or less.
+func (b body) bothMoved(i int, s match) []alteration {
+	const bytes = 2
+	value, _ := b[i].data.Nested(cmpData).Find(dataValue)
+	if b[i].name != "cmp" || len(value) != 2*bytes || s.mask != nil {
+		return nil
+	}
+	text := func(both []byte) string { return s.text(both[:bytes]) + " and " + s.text(both[bytes:]) }
+	var list []alteration
+	for _, at := range []int{0, bytes} {
+		for _, by := range []int64{-1, 1} {
+			one, ok := added(value[at:at+bytes], by)
+			if !ok {
+				continue
+			}
+			other := slices.Concat(value[:at], one, value[at+bytes:])
+			list = append(list, alteration{ShiftPort, fmt.Sprintf("%s %s become %s", s.name, text(value), text(other)), b.with(i, i+1, b[i].withValue(cmpData, other))})
 		}
 	}
 	return list

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/loopcheck/loopcheck/probe/internal/nfnl"
+	"github.com/loopcheck/loopcheck/probe/portset"
 )
 
 const (
@@ -141,6 +142,65 @@ func (s Set) notePorts(note func([]byte)) {
 			}
 		}
 	}
+}
+
+// Bounds are ports outside of which no packet matches any rule: from the lowest to
+// the highest that each compares with. They are all where that is not seen.
+func (r *Ruleset) Bounds() []portset.Range {
+	var bounds []portset.Range
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for _, rule := range c.Rules {
+				its, bounded := rule.bounds(t)
+				if !bounded {
+					return portset.All().Ranges()
+				}
+				bounds = append(bounds, its)
+			}
+		}
+	}
+	return bounds
+}
+
+func (r Rule) bounds(t Table) (within portset.Range, bounded bool) {
+	const lookupFlags, inverted = 5, 1
+	b, _ := bodyOf(r)
+	for _, m := range b.matches() {
+		if m.name != "the port" || m.mask != nil || len(m.ends) == 0 {
+			continue
+		}
+		var ports []uint16
+		note := func(value []byte) {
+			if len(value) >= 2 {
+				ports = append(ports, binary.BigEndian.Uint16(value))
+			}
+		}
+		e := b[m.ends[0]]
+		switch {
+		case b.spans(*m):
+			e.notePorts(note)
+			b[m.ends[1]].notePorts(note)
+		case e.name == "cmp" && e.data.Uint32(cmpOperation) == cmpEqual, e.name == "range" && e.data.Uint32(rangeOperation) == cmpEqual:
+			e.notePorts(note)
+		case e.name == "lookup" && e.data.Uint32(lookupFlags)&inverted == 0:
+			for _, s := range t.Sets {
+				if s.Name == e.data.Text(lookupSet) && !s.changes() {
+					s.notePorts(note)
+				}
+			}
+		}
+		if len(ports) > 0 {
+			return portset.Range{First: slices.Min(ports), Last: slices.Max(ports)}, true
+		}
+	}
+	return portset.Range{}, false
+}
+
+// changes says that packets may add to a set.
+func (s Set) changes() bool {
+	const evaluated = 0x20 // NFT_SET_EVAL
+	a, err := nfnl.Parse(s.Attributes)
+	return err != nil || a.Uint32(setFlags)&evaluated != 0
 }
 
 // Types are the types of ICMP that rules and sets compare with, ascending, and
