@@ -201,7 +201,7 @@ func TestBounds(t *testing.T) {
 	chain c {
 		tcp dport 22 accept comment "22"
 		tcp dport 1000-2000 accept comment "1000-2000"
-		tcp dport { 25, 100-200 } accept comment "25-201"
+		tcp dport { 25, 100-200 } accept comment "0-201"
 		tcp dport @web accept comment "80-443"
 		tcp dport @web tcp dport != 80 accept comment "80-443"
 		tcp dport != 22 accept comment "1-65535"
