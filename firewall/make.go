@@ -63,8 +63,8 @@ func (r *Rules) mapOn(ctx context.Context, g *Ground, from []string, o Options) 
 		return nil, err
 	}
 	m := &maker{rules: r, ground: g, known: map[Rule]int{}, maps: &Maps{SchemaVersion: MapSchema, Source: r.Source, Rules: []Rule{}}}
-	m.note(counts)
 	m.plan(from)
+	m.note(counts)
 	runs, err := g.Ask(ctx, m.sweeps)
 	if err != nil {
 		return nil, err
@@ -96,6 +96,9 @@ func (m *maker) note(counts bool) {
 	for _, rule := range m.rules.Chance() {
 		note("decides by chance: %s", rule.Text)
 	}
+	if elsewhere := m.elsewhere(); len(elsewhere) > 0 {
+		note("rules name destinations that no packet is sent to here, such as %s: a policy can give the machine or a zone that address", elsewhere[0])
+	}
 	for _, name := range m.rules.interfaces() {
 		if m.rules.absent(name) && name != m.ground.Sweep.Cables[Outside].Far {
 			note("the rules name %s, which this machine does not have: from there it is asked only on demand", name)
@@ -107,6 +110,25 @@ func (m *maker) note(counts bool) {
 	if m.ground.WithoutIPv6 != "" {
 		note("nothing is asked over IPv6: %s", m.ground.WithoutIPv6)
 	}
+}
+
+// elsewhere are networks that the rules compare destinations with and of which
+// neither the machine nor its loopback has an address.
+func (m *maker) elsewhere() []netip.Addr {
+	var list []netip.Addr
+	for _, span := range m.rules.Addresses().Destinations {
+		has := func(a netip.Addr) bool {
+			return a.Is4() == span.First.Is4() && span.First.Compare(a) <= 0 && a.Compare(span.Last) <= 0
+		}
+		own := has(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || has(netip.IPv6Loopback()) || span.First.IsMulticast() || span.Last == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		for _, place := range m.maps.Zones {
+			own = own || slices.ContainsFunc(place.To, has)
+		}
+		if !own {
+			list = append(list, span.First)
+		}
+	}
+	return list
 }
 
 var everyPort = []portset.Range{{First: 1, Last: 65535}}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,18 +64,20 @@ func loadRules(ctx context.Context, where string, names ...string) (*firewall.Ru
 // readRulesFile reads one file, or the standard input where its name is "-".
 func readRulesFile(ctx context.Context, name string) (ruleset.File, error) {
 	f := ruleset.File{Name: name, Dir: filepath.Dir(name)}
-	source := io.Reader(os.Stdin)
 	if name == "-" {
 		f.Name, f.Dir = standardInput, "."
-	} else {
+	}
+	text, err := unlessEnded(ctx, func() ([]byte, error) {
+		if name == "-" {
+			return readRoom(os.Stdin)
+		}
 		file, err := os.Open(name)
 		if err != nil {
-			return f, err
+			return nil, err
 		}
 		defer func() { _ = file.Close() }()
-		source = file
-	}
-	text, err := readAll(ctx, io.LimitReader(source, maxRulesBytes+1))
+		return readRoom(file)
+	})
 	if err != nil {
 		return f, err
 	}
@@ -87,23 +88,29 @@ func readRulesFile(ctx context.Context, name string) (ruleset.File, error) {
 	return f, nil
 }
 
-// readAll is io.ReadAll until the context ends: a terminal or a pipe may give
-// nothing for ever.
-func readAll(ctx context.Context, source io.Reader) ([]byte, error) {
+// readRoom reads as much as rules may have, and a byte more where there is more.
+func readRoom(source io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(source, maxRulesBytes+1))
+}
+
+// unlessEnded is what f returns, until the context ends: a terminal or a pipe may
+// give nothing for ever, and not even be opened.
+func unlessEnded[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type outcome struct {
-		content []byte
-		err     error
+		result T
+		err    error
 	}
-	read := make(chan outcome, 1)
+	ended := make(chan outcome, 1)
 	go func() {
-		content, err := io.ReadAll(source)
-		read <- outcome{content, err}
+		result, err := f()
+		ended <- outcome{result, err}
 	}()
 	select {
-	case o := <-read:
-		return o.content, o.err
+	case o := <-ended:
+		return o.result, o.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 
@@ -113,16 +120,12 @@ const standardInput = "standard input"
 // readPolicy reads a policy, from the standard input where its name is "-", and
 // its rules.
 func readPolicy(ctx context.Context, name string) (*policy.Policy, *firewall.Rules, error) {
-	var p *policy.Policy
-	var err error
-	if name == "-" {
-		var content []byte
-		if content, err = readAll(ctx, io.LimitReader(os.Stdin, maxRulesBytes)); err == nil {
-			p, err = policy.Read(standardInput, bytes.NewReader(content))
+	p, err := unlessEnded(ctx, func() (*policy.Policy, error) {
+		if name == "-" {
+			return policy.Read(standardInput, io.LimitReader(os.Stdin, maxRulesBytes))
 		}
-	} else {
-		p, err = policy.ReadFile(name)
-	}
+		return policy.ReadFile(name)
+	})
 	if err != nil {
 		return nil, nil, &usageError{err}
 	}

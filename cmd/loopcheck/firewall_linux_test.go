@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/creack/pty"
+	"github.com/onsi/gomega"
 )
 
 // underWay is a bar of which some is full.
@@ -117,4 +118,35 @@ func children(t *testing.T, of int) []int {
 		}
 	}
 	return list
+}
+
+// A signal ends a command that waits for a named pipe to be opened at its other
+// end.
+func TestASignalEndsReadingAPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "rules")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"map", "--rules", pipe}, {"check", pipe}} {
+		cmd := loopcheck(t, append([]string{"firewall"}, args...)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		tasks := fmt.Sprintf("/proc/%d/task/*/wchan", cmd.Process.Pid)
+		gomega.NewWithT(t).Eventually(func() (waits []string) {
+			names, _ := filepath.Glob(tasks)
+			for _, name := range names {
+				content, _ := os.ReadFile(name)
+				waits = append(waits, string(content))
+			}
+			return waits
+		}, "10s").Should(gomega.ContainElement("wait_for_partner"))
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != exitTerminated {
+			t.Errorf("%v: exit %d", args, code)
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -42,6 +43,8 @@ func (s *mapSource) check() error {
 		return usagef("--live asks this running machine and --rules asks a copy of rules: write one of them")
 	case s.live && s.uplink != "":
 		return usagef("--live asks this machine's own addresses: leave out --uplink")
+	case s.uplink == "lo" || len(s.uplink) > 15 || strings.ContainsAny(s.uplink, "/: \t"):
+		return usagef("--uplink %q is no name of an interface to the outside: write one such as eth0", s.uplink)
 	case !s.live && len(s.protocols) > 0:
 		return usagef("--protocol is for --live: of rules every protocol is asked")
 	}

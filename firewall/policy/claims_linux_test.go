@@ -157,3 +157,44 @@ func TestClaims(t *testing.T) {
 		})
 	}
 }
+
+// Addresses beside the one that the zone's host has get their answers, too, and
+// take nothing from others while they wait for them.
+func TestRejectsOfNeighbours(t *testing.T) {
+	dir := t.TempDir()
+	for file, text := range map[string]string{
+		"r.nft": "table inet f {\n\tchain input {\n\t\ttype filter hook input priority 0; policy drop;\n\t\tip saddr 10.8.0.128/25 tcp dport 22 reject with tcp reset\n\t\treject\n\t}\n}\n",
+		"p.yaml": `rules: r.nft
+zones:
+  outside: {interface: eth0}
+  vpn: {interface: wg0, machine: 10.8.0.1/24}
+expect:
+  - {from: vpn, source: 10.8.0.128/25, protocol: tcp, ports: 22, verdict: reject with tcp-reset}
+  - {from: vpn, source: 10.8.0.77, protocol: udp, verdict: reject with icmp port-unreachable}
+  - {from: outside, protocol: tcp, verdict: reject with icmp port-unreachable, family: ipv4}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, rules := load(t, filepath.Join(dir, "p.yaml"))
+	for range 3 {
+		r, err := Check(t.Context(), p, rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range r.Outcomes {
+			for _, b := range o.Breaches {
+				t.Errorf("%s: %s: %s", o.Name, b.Packet(), b.Verdict())
+			}
+		}
+	}
+	c, err := Cover(t.Context(), p, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Rules[0]; got.Use != Met {
+		t.Errorf("%s is %s", got.Text, got.Use)
+	}
+}

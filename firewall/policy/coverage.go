@@ -179,19 +179,31 @@ type packet struct {
 	number uint16
 }
 
-// reached are packets that meet each rule: new ones, where there are.
+// reached are packets that meet each rule: where there are, new ones from an
+// address that is the zone's to have, for the answers to others go elsewhere.
 func (c *covering) reached(space []sweep.Sweep, ways []sweep.Way) map[ruleset.RuleID]packet {
 	reached := map[ruleset.RuleID]packet{}
 	for _, way := range ways {
 		its := packet{space[way.Sweep], way.Number}
 		for _, step := range way.Steps {
 			before, known := reached[idOf(step)]
-			if step.Handle != 0 && (!known || before.sweep.State != sweep.New && its.sweep.State == sweep.New) {
+			if step.Handle != 0 && (!known || c.plainness(its) > c.plainness(before)) {
 				reached[idOf(step)] = its
 			}
 		}
 	}
 	return reached
+}
+
+// plainness is more for packets that are better to tell of.
+func (c *covering) plainness(p packet) (n int) {
+	if p.sweep.State == sweep.New {
+		n++
+	}
+	if zone, found := c.Policy.network(p.sweep.Source); !found || zone == p.sweep.Zone {
+		n += 2
+	}
+	return n
 }
 
 // afterOthers tells of a rule that packets meet only after others of their kind.

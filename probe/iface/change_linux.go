@@ -25,6 +25,25 @@ func Lower(name string) error {
 	return nil
 }
 
+// AskNobody has an interface ask for no hardware address (IFF_NOARP, netdevice(7)):
+// what is sent to a neighbour that is not known goes out at once, to the
+// interface's own. Otherwise it would wait for an answer, and ICMP errors that wait
+// take their room from those of the whole machine, in every network namespace. It
+// takes CAP_NET_ADMIN, and is for namespaces that are one's own.
+func AskNobody(name string) error {
+	err := change(func(conn *rtnetlink.Conn) error {
+		return conn.Link.Set(&rtnetlink.LinkMessage{
+			Flags:      unix.IFF_NOARP,
+			Change:     unix.IFF_NOARP,
+			Attributes: &rtnetlink.LinkAttributes{Name: name},
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("have %s ask for no neighbour: %w", name, err)
+	}
+	return nil
+}
+
 // Give gives an interface an address. Duplicate address detection is off for it,
 // and an address that is there already is no error. It takes CAP_NET_ADMIN, and
 // is for namespaces that are one's own.

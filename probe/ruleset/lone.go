@@ -83,6 +83,14 @@ func (r *Ruleset) Chance() []Rule {
 }
 
 func (e expression) byChance() bool {
+	const keyRandom, hashSeed, hashType, symmetric = 24, 5, 7, 1
+	switch e.name {
+	case "meta":
+		return e.data.Uint32(metaKey) == keyRandom
+	case "hash": // whose seed is the kernel's, if it is not given
+		_, seeded := e.data.Find(hashSeed)
+		return !seeded || e.data.Uint32(hashType) == symmetric
+	}
 	return e.name == "numgen" || e.name == "match" && e.data.Text(extensionName) == "statistic"
 }
 

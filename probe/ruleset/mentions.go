@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -105,20 +106,47 @@ func (t Table) ruleInterfaces(rule Rule, note func(key uint32, value []byte)) {
 }
 
 // elementsAt hands out the keys of a set from an offset on, where one value of a
-// concatenation begins.
+// concatenation begins. Of a set of intervals, in which names that begin alike are
+// one, it hands out what these begin with.
 func (t Table) elementsAt(set string, offset int, note func(value []byte)) {
 	for _, s := range t.Sets {
 		if s.Name != set {
 			continue
 		}
+		var keys [][]byte
+		ends := map[string]bool{}
 		for _, element := range s.Elements {
-			if a, err := nfnl.Parse(element); err == nil {
-				if value, _ := a.Nested(elementKey).Find(dataValue); len(value) > offset {
-					note(value[offset:])
-				}
+			a, err := nfnl.Parse(element)
+			if err != nil {
+				continue
+			}
+			value, _ := a.Nested(elementKey).Find(dataValue)
+			switch {
+			case a.Uint32(elementFlags)&flagIntervalEnd != 0:
+				ends[string(value)] = true
+			case len(value) > offset:
+				keys = append(keys, value)
 			}
 		}
+		for _, key := range keys {
+			value := key[offset:]
+			if len(ends) > 0 && offset == 0 && !ends[string(following(key))] {
+				value = bytes.TrimRight(key, "\x00")
+			}
+			note(value)
+		}
 	}
+}
+
+// following is the number after one in network byte order.
+func following(number []byte) []byte {
+	next := bytes.Clone(number)
+	for i := len(next) - 1; i >= 0; i-- {
+		if next[i]++; next[i] != 0 {
+			break
+		}
+	}
+	return next
 }
 
 const registerWordBytes = 4

@@ -18,6 +18,7 @@ func TestMentions(t *testing.T) {
 		iifname . tcp dport vmap { "dmz0" . 80 : accept }
 		tcp dport . oifname @pairs accept
 		iif "lo" accept
+		iifname { "tun*", "wg0" } accept
 		iifname "veth*" accept
 		oifname != "br-*" accept
 		meta mark 1 accept
@@ -30,10 +31,10 @@ table ip addresses {
 }
 `)
 	r := read(t, s, "original")
-	if got := strings.Join(r.Mentions(), " "); got != "adm0 dmz0 eth0 lan0 lan1 lo ppp0 wan0" {
+	if got := strings.Join(r.Mentions(), " "); got != "adm0 dmz0 eth0 lan0 lan1 lo ppp0 wan0 wg0" {
 		t.Errorf("mentions %s", got)
 	}
-	if got := strings.Join(r.Patterns(), " "); got != "br- veth" {
+	if got := strings.Join(r.Patterns(), " "); got != "br- tun veth" {
 		t.Errorf("patterns %s", got)
 	}
 }

@@ -45,6 +45,16 @@ func setInside(ctx context.Context, in *sandbox.Inside, o order) (withoutIPv6 st
 			}
 		}
 	}
+	for _, z := range o.Zones {
+		if err := iface.AskNobody(z.Interface); err != nil {
+			return "", err
+		}
+	}
+	for _, name := range o.Interfaces {
+		if err := iface.AskNobody(name); err != nil {
+			return "", err
+		}
+	}
 	for _, own := range o.Own {
 		if own.Is6() && withoutIPv6 != "" {
 			continue

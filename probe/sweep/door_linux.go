@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"unsafe"
@@ -125,6 +126,9 @@ func (d *door) openLoopback() (err error) {
 	d.raw, err = unix.Socket(d.domain(), unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return fmt.Errorf("open a raw socket: %w", err)
+	}
+	if err := unix.SetsockoptInt(d.raw, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+		return os.NewSyscallError("setsockopt SO_BROADCAST", err)
 	}
 	protocols := []byte{numberTCP, numberICMP}
 	if d.ipv6 {
