@@ -146,22 +146,8 @@ func join(ctx context.Context, in *sandbox.Inside, z Zone, machine netip.Prefix)
 // AddAddress gives an interface of the calling thread's network namespace an
 // address and waits until it can be used.
 func AddAddress(ctx context.Context, name string, prefix netip.Prefix) error {
-	link, err := net.InterfaceByName(name)
-	if err != nil {
-		return fmt.Errorf("look for %s: %w", name, err)
-	}
-	m := &rtnetlink.AddressMessage{
-		Family:       family(prefix.Addr()),
-		PrefixLength: uint8(prefix.Bits()),
-		Index:        uint32(link.Index),
-		Attributes:   &rtnetlink.AddressAttributes{Address: prefix.Addr().AsSlice(), Local: prefix.Addr().AsSlice()},
-	}
-	if prefix.Addr().Is6() {
-		m.Attributes.Flags = unix.IFA_F_NODAD
-	}
-	err = withRoute(func(conn *rtnetlink.Conn) error { return conn.Address.New(m) })
-	if err != nil {
-		return fmt.Errorf("give %s the address %v: %w", name, prefix, err)
+	if err := iface.Give(name, prefix); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, usableTimeout)
 	defer cancel()

@@ -2,27 +2,18 @@ package firewall
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"net/netip"
-	"os"
-	"strings"
 
-	"github.com/jsimonetti/rtnetlink/v2"
-	"golang.org/x/sys/unix"
-
-	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
-	"github.com/loopcheck/loopcheck/probe/sysctl"
+	"github.com/loopcheck/loopcheck/probe/stage"
 )
 
 // prepare makes the zones ready, from within the zone inside, and says why
 // there is no IPv6 in them, if there is none.
 func prepare(ctx context.Context, in *sandbox.Inside) (withoutIPv6 string, err error) {
-	if err := liftErrorLimits(); err != nil {
+	if err := stage.LiftErrorLimits(); err != nil {
 		return "", err
 	}
 	for _, end := range []struct {
@@ -42,74 +33,13 @@ func prepare(ctx context.Context, in *sandbox.Inside) (withoutIPv6 string, err e
 	return withoutIPv6, nil
 }
 
-// liftErrorLimits lets every ICMP error go out that a rule asks for. Elsewhere
-// than on lo the kernel sends only some (icmp_ratelimit in
-// Documentation/networking/ip-sysctl.rst).
-func liftErrorLimits() error {
-	for _, setting := range []struct{ name, value string }{
-		// With no type in the mask, the limit for all addresses together,
-		// which the machine's namespaces may share, holds for none either.
-		{"net/ipv4/icmp_ratemask", "0"},
-		{"net/ipv6/icmp/ratelimit", "0"},
-		{"net/ipv6/icmp/ratemask", ""},
-	} {
-		err := os.WriteFile("/proc/sys/"+setting.name, []byte(setting.value+"\n"), 0)
-		ipv6 := strings.HasPrefix(setting.name, "net/ipv6/") // which may be off
-		if err != nil && !(ipv6 && errors.Is(err, fs.ErrNotExist)) {
-			return fmt.Errorf("set %s to %q: %w", strings.ReplaceAll(setting.name, "/", "."), setting.value, err)
-		}
-	}
-	return nil
-}
-
 // addIPv6 gives an interface of the calling thread's zone its address, unless
 // there is no IPv6 in the kernel or new interfaces come without it.
 func addIPv6(ctx context.Context, name string, prefix netip.Prefix) (without string, err error) {
-	switch probe, err := sock.New(sock.UDP, sock.IPv6); {
-	case errors.Is(err, unix.EAFNOSUPPORT):
-		return "the kernel has no IPv6 sockets", nil
-	case err != nil:
-		return "", err
-	default:
-		_ = probe.Close() // it was never used
+	if without, err = stage.LacksIPv6(); without != "" || err != nil {
+		return without, err
 	}
-	for _, name := range []string{"lo", name} {
-		setting := "net.ipv6.conf." + name + ".disable_ipv6"
-		value, err := sysctl.Read(setting)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return "the kernel has no IPv6", nil
-		case err != nil:
-			return "", err
-		case value == "1":
-			return setting + " is 1 in a new network namespace", nil
-		}
-	}
-	link, err := net.InterfaceByName(name)
-	if err != nil {
-		return "", fmt.Errorf("look for %s: %w", name, err)
-	}
-	conn, err := rtnetlink.Dial(nil)
-	if err != nil {
-		return "", fmt.Errorf("open rtnetlink: %w", err)
-	}
-	defer conn.Close()
-	err = conn.Address.New(&rtnetlink.AddressMessage{
-		Family:       unix.AF_INET6,
-		PrefixLength: uint8(prefix.Bits()),
-		Index:        uint32(link.Index),
-		Attributes: &rtnetlink.AddressAttributes{
-			Address: prefix.Addr().AsSlice(),
-			Local:   prefix.Addr().AsSlice(),
-			Flags:   unix.IFA_F_NODAD,
-		},
-	})
-	if err != nil {
-		return "", fmt.Errorf("give %s the address %v: %w", name, prefix, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	return "", iface.AwaitLocal(ctx, prefix.Addr())
+	return "", stage.AddAddress(ctx, name, prefix)
 }
 
 // client is the zone that sends on a path, and target the address it sends to.
