@@ -123,13 +123,9 @@ func (m *mutating) reachOfBurst(ctx context.Context, one sweep.Sweep) (reach, er
 // unreached says which of some rules go by how many packets came before and were
 // met by all packets of a burst, or none; "" where there is none.
 func (m *mutating) unreached(rules *ruleset.Ruleset) string {
-	for _, t := range rules.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				if reached, counts := m.counting[ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle}]; counts && !reached {
-					return fmt.Sprintf("%d new packets in a row do not reach what a rule counts: %s", burstPackets, rule.Text)
-				}
-			}
+	for t, rule := range rules.All() {
+		if reached, counts := m.counting[ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle}]; counts && !reached {
+			return fmt.Sprintf("%d new packets in a row do not reach what a rule counts: %s", burstPackets, rule.Text)
 		}
 	}
 	return ""

@@ -188,27 +188,23 @@ func named(rules *ruleset.Ruleset, p path) func(source, destination int, port ui
 		port                uint16
 	}
 	together := map[combination]bool{}
-	for _, t := range rules.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				only := rules.Only(ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle})
-				addresses, ports := only.Addresses(), append(only.SourcePorts(), 0)
-				sources, destinations := ruleset.Edges(addresses.Sources), ruleset.Edges(addresses.Destinations)
-				if len(sources)+len(ports) == 1 || len(destinations)+len(ports) == 1 {
-					continue // alone
+	for t, rule := range rules.All() {
+		only := rules.Only(ruleset.RuleID{Family: t.Family, Table: t.Name, Handle: rule.Handle})
+		addresses, ports := only.Addresses(), append(only.SourcePorts(), 0)
+		sources, destinations := ruleset.Edges(addresses.Sources), ruleset.Edges(addresses.Destinations)
+		if len(sources)+len(ports) == 1 || len(destinations)+len(ports) == 1 {
+			continue // alone
+		}
+		for i, source := range p.sources {
+			if i > 0 && !slices.Contains(sources, source) {
+				continue
+			}
+			for k, destination := range p.destinations {
+				if k > 0 && !slices.Contains(destinations, destination) {
+					continue
 				}
-				for i, source := range p.sources {
-					if i > 0 && !slices.Contains(sources, source) {
-						continue
-					}
-					for k, destination := range p.destinations {
-						if k > 0 && !slices.Contains(destinations, destination) {
-							continue
-						}
-						for _, port := range ports {
-							together[combination{i, k, port}] = true
-						}
-					}
+				for _, port := range ports {
+					together[combination{i, k, port}] = true
 				}
 			}
 		}

@@ -38,12 +38,8 @@ func (r *Ruleset) About(m Mutant) *Ruleset {
 // look a changed set up, and in the chains that these lead to.
 func (r *Ruleset) Following(m Mutant) *Ruleset {
 	about := map[RuleID]bool{}
-	for _, t := range r.About(m).Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				about[RuleID{t.Family, t.Name, rule.Handle}] = true
-			}
-		}
+	for t, rule := range r.About(m).All() {
+		about[RuleID{t.Family, t.Name, rule.Handle}] = true
 	}
 	whole := map[chainKey]bool{}
 	if m.Mutation == FlipPolicy {
@@ -132,13 +128,9 @@ func (r *Ruleset) only(keep func(t Table, c Chain, i int, rule Rule) bool) *Rule
 // name, in order.
 func (r *Ruleset) Beyond() []string {
 	var names []string
-	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				if b, ok := bodyOf(rule); ok {
-					names = append(names, b.beyond()...)
-				}
-			}
+	for _, rule := range r.All() {
+		if b, ok := bodyOf(rule); ok {
+			names = append(names, b.beyond()...)
 		}
 	}
 	slices.Sort(names)

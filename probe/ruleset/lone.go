@@ -69,14 +69,10 @@ func (r *Ruleset) reduced(whole bool) (reduced *Ruleset, counting []RuleID) {
 // Chance are the rules that match some packets at random, or in turn.
 func (r *Ruleset) Chance() []Rule {
 	var rules []Rule
-	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				a, err := nfnl.Parse(rule.Attributes)
-				if err == nil && slices.ContainsFunc(expressions(a), expression.byChance) {
-					rules = append(rules, rule)
-				}
-			}
+	for _, rule := range r.All() {
+		a, err := nfnl.Parse(rule.Attributes)
+		if err == nil && slices.ContainsFunc(expressions(a), expression.byChance) {
+			rules = append(rules, rule)
 		}
 	}
 	return rules

@@ -66,12 +66,8 @@ func (r *Ruleset) interfaceAt(value []byte) (string, bool) {
 // eachInterface hands out what rules and their sets compare interfaces with, and
 // by which key of meta: names, their beginnings, or indexes.
 func (r *Ruleset) eachInterface(note func(key uint32, value []byte)) {
-	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				t.ruleInterfaces(rule, note)
-			}
-		}
+	for t, rule := range r.All() {
+		t.ruleInterfaces(rule, note)
 	}
 }
 

@@ -32,12 +32,10 @@ func (r *Ruleset) Ports() []uint16 {
 			known[binary.BigEndian.Uint16(value)] = true
 		}
 	}
+	for _, rule := range r.All() {
+		rule.notePorts(note)
+	}
 	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				rule.notePorts(note)
-			}
-		}
 		for _, s := range t.Sets {
 			s.notePorts(note)
 		}
@@ -148,16 +146,12 @@ func (s Set) notePorts(note func([]byte)) {
 // the highest that each compares with. They are all where that is not seen.
 func (r *Ruleset) Bounds() []portset.Range {
 	var bounds []portset.Range
-	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				its, bounded := rule.bounds(t)
-				if !bounded {
-					return portset.All().Ranges()
-				}
-				bounds = append(bounds, its)
-			}
+	for t, rule := range r.All() {
+		its, bounded := rule.bounds(t)
+		if !bounded {
+			return portset.All().Ranges()
 		}
+		bounds = append(bounds, its)
 	}
 	return bounds
 }
@@ -212,12 +206,10 @@ func (r *Ruleset) Types() []uint8 {
 			known[value[0]] = true
 		}
 	}
+	for _, rule := range r.All() {
+		rule.noteTypes(note)
+	}
 	for _, t := range r.Tables {
-		for _, c := range t.Chains {
-			for _, rule := range c.Rules {
-				rule.noteTypes(note)
-			}
-		}
 		for _, s := range t.Sets {
 			s.noteTypes(note)
 		}

@@ -12,6 +12,7 @@ package ruleset
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -133,6 +134,21 @@ type Legacy struct {
 	Save string `json:"save,omitempty"`
 	// Unread says why there is no Save although there are, or may be, tables.
 	Unread string `json:"unread,omitempty"`
+}
+
+// All are the rules of every chain, each with its table.
+func (r *Ruleset) All() iter.Seq2[Table, Rule] {
+	return func(yield func(Table, Rule) bool) {
+		for _, t := range r.Tables {
+			for _, c := range t.Chains {
+				for _, rule := range c.Rules {
+					if !yield(t, rule) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // Find looks a rule up as a trace names it: by its table's family and name, and
