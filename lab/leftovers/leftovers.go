@@ -111,6 +111,10 @@ type entry struct {
 	// foreign marks a thing that the watched command certainly did not make: it
 	// is remembered, so that it is not new later, and never reported as left.
 	foreign bool
+	// alone marks a thing that nobody but the watched command keeps. Where it was
+	// foreign before, the kernel has given a number of a thing that ended to a new
+	// one, as it does with namespaces.
+	alone bool
 	// lasting marks a thing whose disappearance is a change of the machine.
 	lasting bool
 }
@@ -181,7 +185,7 @@ func compareArea(kind Kind, before, after area) []Difference {
 		now := after.entries[key]
 		then, known := before.entries[key]
 		switch {
-		case !known && !now.foreign:
+		case !known && !now.foreign, then.foreign && now.alone:
 			found = append(found, Difference{Kind: kind, Change: Left, Name: now.name})
 		case known && then.value != now.value:
 			found = append(found, Difference{Kind: kind, Change: Changed, Name: now.name, Before: then.value, After: now.value})

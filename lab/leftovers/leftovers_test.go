@@ -48,6 +48,13 @@ func TestCompare(t *testing.T) {
 			after:  areaOf(map[string]entry{"2/2": {name: "pid 2", foreign: true}}),
 		},
 		{
+			name:   "a namespace with the number of another's that ended",
+			kind:   Namespace,
+			before: areaOf(map[string]entry{"uts:[1]": {name: "uts:[1]", foreign: true}, "uts:[2]": {name: "uts:[2]", foreign: true}}),
+			after:  areaOf(map[string]entry{"uts:[1]": {name: "uts:[1]", alone: true}, "uts:[2]": {name: "uts:[2]"}}),
+			want:   []string{"namespace left: uts:[1]"},
+		},
+		{
 			name:   "looked at only once",
 			kind:   NFTables,
 			before: areaOf(nil),

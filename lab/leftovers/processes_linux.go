@@ -261,12 +261,14 @@ func (c *census) namespaceArea(pins map[string][]string) area {
 			}
 		}
 		slices.Sort(mine)
+		owned := len(mine)
 		for _, mountpoint := range pins[namespace] {
 			mine = append(mine, "the mount "+mountpoint)
 		}
 		a.add(namespace, entry{
 			name:    fmt.Sprintf("%s, kept by %s", namespace, strings.Join(mine, ", ")),
 			foreign: len(mine) == 0,
+			alone:   owned == len(holders),
 		})
 	}
 	for namespace, mountpoints := range pins {
