@@ -26,3 +26,13 @@ func medianInterval(medians []float64) Interval {
 		Confidence: 1 - math.Pow(0.5, float64(len(medians)-1)),
 	}
 }
+
+// median is the middle of values, or the mean of the two in the middle.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

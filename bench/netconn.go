@@ -4,112 +4,191 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"io"
+	"net"
+	"net/netip"
+	"syscall"
 	"time"
-)
 
-// Config says what a round trip is and for how long it is repeated. A zero
-// field takes its default.
-type Config struct {
-	Transport string // "tcp" or "udp"; has no default
-	// SizeBytes is the payload of a request and of its response: at least 8,
-	// for the sequence number, by default DefaultSizeBytes.
-	SizeBytes int
-	// Restarts is how often the sockets are made afresh.
-	Restarts int
-	// Duration is the measured window of one restart.
-	Duration time.Duration
-	// Warmup is what goes before it unmeasured, over the same sockets.
-	Warmup time.Duration
-}
+	"github.com/loopcheck/loopcheck/probe/topology"
+)
 
 const (
-	// DefaultSizeBytes is a small request: latency, not copying, decides.
-	DefaultSizeBytes = 64
-	// DefaultRestarts is the least that gives a 95 % interval narrower than the
-	// whole range of the medians, and leaves it standing when one is tainted.
-	DefaultRestarts = 10
-	// DefaultDuration holds thousands of round trips, so that the median of one
-	// restart is firm, and ten of them fit in a check.
-	DefaultDuration = 150 * time.Millisecond
-	// DefaultWarmup is some hundred round trips: caches are warm, the scheduler
-	// has settled on processors and TCP has left slow start.
-	DefaultWarmup = 10 * time.Millisecond
-
-	// maxUDPPayload is what an IPv4 datagram of 65,535 bytes leaves after its
-	// headers of 20 and 8 bytes.
-	maxUDPPayload = 65_507
+	// sequenceBytes is the part of a payload that tells one from another.
+	sequenceBytes = 8
+	// replyTimeout is when a response counts as lost. Loopback answers within
+	// microseconds; a second is longer than a busy scheduler or TCP's first
+	// retransmission keep it.
+	replyTimeout = time.Second
+	// lastLook is how long is waited once more after that timeout. A machine
+	// that stood still for a second, as virtual ones do, finds the timer
+	// expired before it has run the server.
+	lastLook = 250 * time.Millisecond
 )
 
-func (c Config) withDefaults() (Config, error) {
-	if c.Transport != "tcp" && c.Transport != "udp" {
-		return c, fmt.Errorf("transport %q is neither tcp nor udp", c.Transport)
-	}
-	if c.SizeBytes == 0 {
-		c.SizeBytes = DefaultSizeBytes
-	}
-	largest := math.MaxInt32
-	if c.Transport == "udp" {
-		largest = maxUDPPayload
-	}
-	if c.SizeBytes < sequenceBytes || c.SizeBytes > largest {
-		return c, fmt.Errorf("size of %d bytes is not within %d to %d", c.SizeBytes, sequenceBytes, largest)
-	}
-	if c.Restarts == 0 {
-		c.Restarts = DefaultRestarts
-	}
-	if c.Duration == 0 {
-		c.Duration = DefaultDuration
-	}
-	if c.Warmup == 0 {
-		c.Warmup = DefaultWarmup
-	}
-	if c.Restarts < 0 || c.Duration < 0 || c.Warmup < 0 {
-		return c, errors.New("restarts, duration and warm-up cannot be negative")
-	}
-	return c, nil
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// netEngine is an engine over Go's net package: a client in this process, on
+// goroutines as any program has them, and a server in a process of its own.
+type netEngine struct {
+	netClient
+	ctx    context.Context // ends with the server as well
+	cancel context.CancelCauseFunc
+	server *serverProcess
+	looks  *looks // of the client; nil where it stays on its processor
 }
 
-// NetConnRR measures round trips over Go's net.Conn on 127.0.0.1, one
-// outstanding at a time, back to back. Client and server are goroutines of
-// this process, placed where the schedulers of Go and the kernel like. A figure
-// so holds the cost of Go's network poller. Where both goroutines settle on one
-// thread, as they tend to, it holds no wake-up of another thread: two processes
-// that talk to each other see longer round trips.
-//
-// Every response is compared with its request. The first that differs or does
-// not come within a second, and the end of the context, end the benchmark with
-// an error and no result. The error names the sequence number.
-//
-// While a window is measured, the garbage collector of the whole process is
-// off. Two benchmarks never run at once in a process: the second waits.
-func NetConnRR(ctx context.Context, cfg Config) (Result, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return Result{}, fmt.Errorf("netconn benchmark: %w", err)
-	}
-	r := Result{
-		Transport: cfg.Transport,
-		Op:        "rr",
-		Engine:    "netconn",
-		Placement: "free",
-		SizeBytes: cfg.SizeBytes,
-		Flows:     1,
-	}
-	r.Name = r.name()
-
-	windows, err := run(ctx, schedule{restarts: cfg.Restarts, warmup: cfg.Warmup, duration: cfg.Duration},
-		func(ctx context.Context) (engine, error) { return openNetConn(ctx, cfg.Transport, cfg.SizeBytes) })
-	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", r.Name, err)
-	}
-	if err := r.summarize(windows); err != nil {
-		return Result{}, fmt.Errorf("%s: %w", r.Name, err)
-	}
-	return r, nil
+// netClient is the part of an engine that is in this process.
+type netClient interface {
+	run(m *meter, d time.Duration) error
+	close() error
 }
 
-// name joins what tells benchmarks apart.
-func (r Result) name() string {
-	return fmt.Sprintf("%s/%s/%s/%s/%dB", r.Transport, r.Op, r.Engine, r.Placement, r.SizeBytes)
+// netTrip is an operation over connections that it closes.
+type netTrip interface {
+	trip
+	close() error
+}
+
+// openNetConn starts a server and connects a client to it.
+func openNetConn(ctx context.Context, s Spec, pair topology.Pair) (engine, error) {
+	if err := hasFamily(s); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	server, err := startServer(ctx, orderOf(s, pair), pair.Server, cancel)
+	if err != nil {
+		cancel(nil)
+		return nil, lacking(s, err)
+	}
+	e := &netEngine{ctx: ctx, cancel: cancel, server: server}
+	if s.Placement == topology.Free {
+		e.looks = &looks{}
+	}
+	if e.netClient, err = e.connect(s); err != nil {
+		err = e.explain(lacking(s, err))
+		cancel(nil)
+		return nil, errors.Join(err, server.close())
+	}
+	return e, nil
+}
+
+// connect makes the client of a benchmark.
+func (e *netEngine) connect(s Spec) (netClient, error) {
+	d := newDialer(s, e.server.hello)
+	switch {
+	case s.Op == Stream:
+		return openStream(e, s, d)
+	case s.Op == Burst:
+		return openBurst(e, s, d)
+	case s.Flows > 1:
+		return openFlows(e, s, d)
+	}
+	t, err := e.trip(s, d, 0)
+	if err != nil {
+		return nil, err
+	}
+	return lone{oneByOneOf(s, t), t}, nil
+}
+
+// trip makes what one flow repeats.
+func (e *netEngine) trip(s Spec, d *dialer, flow int) (netTrip, error) {
+	switch {
+	case s.Transport == HTTP:
+		return openHTTP(e, s, d, flow)
+	case s.Op == RR:
+		return openNetTrip(e, s, d, flow)
+	}
+	return openFresh(e, s, d)
+}
+
+// lone is a client of one flow.
+type lone struct {
+	oneByOne
+	closer netTrip
+}
+
+func (l lone) close() error { return l.closer.close() }
+
+func (e *netEngine) run(m *meter, d time.Duration) error {
+	return e.explain(e.netClient.run(m, d))
+}
+
+// noticeDeath is how long the end of the server may take to be noticed after its
+// sockets were closed: the kernel closes them before its parent is told.
+const noticeDeath = 500 * time.Millisecond
+
+// explain says of an error of the client what the server died of, if it did.
+func (e *netEngine) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if isDisconnect(err) {
+		timer := time.NewTimer(noticeDeath)
+		defer timer.Stop()
+		select {
+		case <-e.server.ended:
+		case <-timer.C:
+		}
+	}
+	if died := e.server.death(); died != nil && !errors.Is(err, died) {
+		return fmt.Errorf("%w: %w", died, err)
+	}
+	return err
+}
+
+// isDisconnect says whether an error is what the end of a server looks like.
+func isDisconnect(err error) bool {
+	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE, net.ErrClosed} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *netEngine) remote() (usage, error) {
+	u, err := e.server.usage(e.ctx)
+	if err != nil {
+		return usage{}, err
+	}
+	u.ClientSeen = e.looks.usage().ClientSeen
+	return u, nil
+}
+
+func (e *netEngine) close() error {
+	err := e.netClient.close()
+	e.cancel(nil)
+	return errors.Join(err, e.server.close())
+}
+
+// look notes which processor the client is on, now and then.
+func (e *netEngine) look(sequence uint64) {
+	if e.looks != nil && sequence%lookEvery == 0 {
+		e.looks.asClient()
+	}
+}
+
+// hasFamily says with a *MissingError that there is no ::1.
+func hasFamily(s Spec) error {
+	if s.Transport != TCP6 && s.Transport != UDP6 {
+		return nil
+	}
+	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})
+	if err != nil {
+		return &MissingError{s, "IPv6 on loopback (::1)", err}
+	}
+	return c.Close()
+}
+
+// lacking makes a *MissingError of what is a limit of this process, not a fault of
+// the stack.
+func lacking(s Spec, err error) error {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return &MissingError{s, "more open files (ulimit -n)", err}
+	case errors.Is(err, syscall.EAGAIN):
+		return &MissingError{s, "another process (ulimit -u)", err}
+	}
+	return err
 }

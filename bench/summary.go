@@ -2,6 +2,9 @@ package bench
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -43,63 +46,175 @@ func quantiles(h *hdrhistogram.Histogram) map[string]float64 {
 	return found
 }
 
-// summarize fills in the restarts and, from those that are not tainted, the
-// figures of the whole.
-func (r *Result) summarize(windows []window) error {
-	r.Restarts = make([]Restart, 0, len(windows))
-	r.Taint = map[string]int{}
-	var trusted []window
-	for _, w := range windows {
-		r.Restarts = append(r.Restarts, w.restart())
-		for _, reason := range w.taint {
-			r.Taint[reason]++
-		}
-		if len(w.taint) == 0 {
-			trusted = append(trusted, w)
-		}
-	}
-	if len(trusted) == 0 {
-		trusted = windows
-	}
+// maxTaintedShare is the share of restarts that may be tainted: where more are,
+// those that are not were picked from a machine that was seldom quiet.
+const maxTaintedShare = 0.5
 
-	merged := hdrhistogram.New(lowestNS, highestNS, digits)
-	var medians []float64
-	var duration, cpu time.Duration
-	for _, w := range trusted {
-		if dropped := merged.Merge(w.hist); dropped > 0 {
-			return fmt.Errorf("merging restarts: %d samples do not fit", dropped)
-		}
-		medians = append(medians, float64(w.hist.ValueAtPercentile(50)))
-		duration += w.duration
-		cpu += w.cpu
-	}
-	r.Count = merged.TotalCount()
-	r.Percentiles = quantiles(merged)
-	r.CI95 = medianInterval(medians)
-	if r.Count > 0 {
-		r.MeanNS = merged.Mean()
-		r.CPUNSPerOp = float64(cpu.Nanoseconds()) / float64(r.Count)
-	}
-	if duration > 0 {
-		r.RatePerS = float64(r.Count) / duration.Seconds()
-	}
-	encoded, err := merged.EncodeV2()
-	if err != nil {
-		return fmt.Errorf("encoding the histogram: %w", err)
-	}
-	r.Histogram = string(encoded)
-	return nil
+// window is what one restart measured.
+type window struct {
+	meter
+	round  int
+	used   usage
+	seen   surrounding
+	steady bool
+	taint  []string
 }
+
+func newWindow() window { return window{meter: meter{hist: newHistogram(), service: newHistogram()}} }
 
 // restart describes a window. Its percentiles are those of the samples it has,
 // however few.
-func (w window) restart() Restart {
-	return Restart{
+func (w *window) restart() Restart {
+	r := Restart{
+		Round:    w.round,
 		Count:    w.hist.TotalCount(),
-		Duration: w.duration,
+		Duration: w.elapsed,
 		P50NS:    float64(w.hist.ValueAtPercentile(50)),
 		P90NS:    float64(w.hist.ValueAtPercentile(90)),
 		P99NS:    float64(w.hist.ValueAtPercentile(99)),
 		Taint:    w.taint,
 	}
+	if r.Count > 0 {
+		r.CPUNSPerOp = float64(w.used.CPU.Nanoseconds()) / float64(r.Count)
+	}
+	if w.bytes > 0 && w.elapsed > 0 {
+		r.BytesPerS = float64(w.bytes) / w.elapsed.Seconds()
+	}
+	return r
+}
+
+// sum adds up windows, so that memory does not grow with their number.
+type sum struct {
+	hist, service *hdrhistogram.Histogram
+	duration      time.Duration
+	used          usage
+	seen          surrounding
+	lost, bytes   int64
+	late          time.Duration
+	punctual      int64
+	unsteady      int
+}
+
+func newSum() *sum { return &sum{hist: newHistogram(), service: newHistogram()} }
+
+func (s *sum) add(w *window) error {
+	if dropped := s.hist.Merge(w.hist) + s.service.Merge(w.service); dropped > 0 {
+		return fmt.Errorf("merging restarts: %d samples do not fit", dropped)
+	}
+	s.duration += w.elapsed
+	s.used.add(w.used)
+	s.seen.add(w.seen)
+	s.lost += w.lost
+	s.bytes += w.bytes
+	s.late += w.late
+	s.punctual += w.punctual
+	if !w.steady {
+		s.unsteady++
+	}
+	return nil
+}
+
+// tally gathers the windows of one benchmark.
+type tally struct {
+	spec     Spec
+	restarts []Restart
+	clean    *sum // of windows that are not tainted
+	tainted  *sum
+}
+
+func newTally(s Spec) *tally { return &tally{spec: s, clean: newSum(), tainted: newSum()} }
+
+func (t *tally) add(w *window) error {
+	t.restarts = append(t.restarts, w.restart())
+	if len(w.taint) > 0 {
+		return t.tainted.add(w)
+	}
+	return t.clean.add(w)
+}
+
+// medians are those of the restarts that count: all, where all are tainted.
+func (t *tally) medians() []float64 {
+	var clean, all []float64
+	for _, r := range t.restarts {
+		all = append(all, r.P50NS)
+		if len(r.Taint) == 0 {
+			clean = append(clean, r.P50NS)
+		}
+	}
+	if len(clean) == 0 {
+		return all
+	}
+	return clean
+}
+
+// result sums up what there is so far.
+func (t *tally) result() (Result, error) {
+	r := Result{Name: t.spec.Name(), Spec: t.spec, Restarts: slices.Clone(t.restarts), Taint: map[string]int{}}
+	clean := 0
+	for _, restart := range t.restarts {
+		for _, reason := range restart.Taint {
+			r.Taint[reason]++
+		}
+		if len(restart.Taint) == 0 {
+			clean++
+		}
+	}
+	counted := t.clean
+	if clean == 0 {
+		counted = t.tainted
+	}
+	if n := len(t.restarts); float64(n-clean) > maxTaintedShare*float64(n) {
+		r.Inconclusive = fmt.Sprintf("%d of %d restarts are tainted: %s", n-clean, n, strings.Join(slices.Sorted(maps.Keys(r.Taint)), ", "))
+	}
+	r.Count = counted.hist.TotalCount()
+	r.Percentiles = quantiles(counted.hist)
+	r.CI95 = medianInterval(t.medians())
+	r.Lost = counted.lost
+	if t.spec.RateHz > 0 {
+		r.Service = quantiles(counted.service)
+	}
+	if r.Count > 0 {
+		r.MeanNS = counted.hist.Mean()
+		r.CPUNSPerOp = float64(counted.used.CPU.Nanoseconds()) / float64(r.Count)
+		r.ModesNS = modes(counted.hist)
+	}
+	if counted.duration > 0 {
+		r.RatePerS = float64(r.Count) / counted.duration.Seconds()
+		r.BytesPerS = float64(counted.bytes) / counted.duration.Seconds()
+	}
+	r.Conditions = counted.conditions()
+	encoded, err := counted.hist.EncodeV2()
+	if err != nil {
+		return r, fmt.Errorf("encoding the histogram: %w", err)
+	}
+	r.Histogram = string(encoded)
+	return r, nil
+}
+
+func (s *sum) conditions() Conditions {
+	c := Conditions{
+		Steal: s.seen.stealTime.Seconds(), Pressure: -1, Waiting: -1,
+		Migrations: s.used.Migrations, Collections: s.seen.collections, Counters: s.seen.moved,
+		Together: s.used.Together, Looks: s.used.Looks,
+		ClientCPUs: s.used.ClientSeen, ServerCPUs: s.used.Seen,
+		Unsteady: s.unsteady,
+	}
+	if seconds := s.duration.Seconds(); seconds > 0 {
+		c.Steal /= seconds
+		if s.used.Waiting >= 0 {
+			c.Waiting = s.used.Waiting.Seconds() / seconds
+		}
+		if s.seen.pressureTold {
+			c.Pressure = min(1, s.seen.pressureTime.Seconds()/seconds)
+		}
+	}
+	if n := float64(s.hist.TotalCount()); n > 0 {
+		c.VoluntaryPerOp = float64(s.used.Voluntary) / n
+		c.InvoluntaryPerOp = float64(s.used.Involuntary) / n
+		c.AllocsPerOp = float64(s.seen.allocs) / n
+	}
+	if s.punctual > 0 {
+		c.LateNS = float64(s.late.Nanoseconds()) / float64(s.punctual)
+	}
+	return c
 }

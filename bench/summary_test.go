@@ -15,7 +15,7 @@ import (
 
 func histogram(t *testing.T, count, value int64) *hdrhistogram.Histogram {
 	t.Helper()
-	h := hdrhistogram.New(lowestNS, highestNS, digits)
+	h := newHistogram()
 	if err := h.RecordValues(value, count); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestPercentilesAreGivenAsFarAsTheSamplesBear(t *testing.T) {
 }
 
 func TestPercentilesOfAKnownDistribution(t *testing.T) {
-	h := hdrhistogram.New(lowestNS, highestNS, digits)
+	h := newHistogram()
 	for v := int64(1); v <= 100_000; v++ {
 		if err := h.RecordValue(v); err != nil {
 			t.Fatal(err)
@@ -68,16 +68,34 @@ func TestPercentilesOfAKnownDistribution(t *testing.T) {
 	}
 }
 
-func TestATaintedRestartIsKeptAndNotMerged(t *testing.T) {
-	var r Result
-	err := r.summarize([]window{
-		{hist: histogram(t, 100, 1000), duration: time.Second, cpu: 100 * time.Microsecond},
-		{hist: histogram(t, 900, 9000), duration: time.Second, cpu: time.Second, taint: []string{TaintSteal, TaintPressure}},
-		{hist: histogram(t, 300, 2000), duration: time.Second, cpu: 300 * time.Microsecond},
-	})
+// measured is a window of equal samples.
+func measured(t *testing.T, count, value int64, cpu time.Duration, taint ...string) *window {
+	w := &window{steady: true, taint: taint, used: usage{CPU: cpu}}
+	w.hist, w.service, w.elapsed = histogram(t, count, value), newHistogram(), time.Second
+	return w
+}
+
+func summed(t *testing.T, windows ...*window) Result {
+	t.Helper()
+	all := newTally(Spec{Transport: TCP}.WithDefaults())
+	for _, w := range windows {
+		if err := all.add(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := all.result()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+func TestATaintedRestartIsKeptAndNotMerged(t *testing.T) {
+	r := summed(t,
+		measured(t, 100, 1000, 100*time.Microsecond),
+		measured(t, 900, 9000, time.Second, TaintSteal, TaintPressure),
+		measured(t, 300, 2000, 300*time.Microsecond),
+	)
 	if len(r.Restarts) != 3 || r.Restarts[1].Count != 900 || len(r.Restarts[1].Taint) != 2 {
 		t.Errorf("restarts are %+v, want all three, the second with both reasons", r.Restarts)
 	}
@@ -87,19 +105,22 @@ func TestATaintedRestartIsKeptAndNotMerged(t *testing.T) {
 	if want := map[string]int{TaintSteal: 1, TaintPressure: 1}; !maps.Equal(r.Taint, want) {
 		t.Errorf("taint is %v, want %v", r.Taint, want)
 	}
+	if r.Inconclusive != "" {
+		t.Errorf("one of three tainted is inconclusive: %s", r.Inconclusive)
+	}
+}
+
+func TestMostRestartsTaintedIsInconclusive(t *testing.T) {
+	r := summed(t, measured(t, 100, 1000, 0), measured(t, 100, 1000, 0, TaintSteal), measured(t, 100, 1000, 0, TaintGC))
+	if want := "2 of 3 restarts are tainted: gc, steal"; r.Inconclusive != want {
+		t.Errorf("inconclusive is %q, want %q", r.Inconclusive, want)
+	}
 }
 
 func TestWhereEveryRestartIsTaintedAllCount(t *testing.T) {
-	var r Result
-	err := r.summarize([]window{
-		{hist: histogram(t, 100, 1000), duration: time.Second, taint: []string{TaintSteal}},
-		{hist: histogram(t, 300, 1000), duration: time.Second, taint: []string{TaintSteal}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Count != 400 || r.Taint[TaintSteal] != 2 {
-		t.Errorf("%d samples with taint %v, want 400 and 2 for steal", r.Count, r.Taint)
+	r := summed(t, measured(t, 100, 1000, 0, TaintSteal), measured(t, 300, 1000, 0, TaintSteal))
+	if r.Count != 400 || r.Taint[TaintSteal] != 2 || r.Inconclusive == "" {
+		t.Errorf("%d samples with taint %v, inconclusive %q; want 400, 2 for steal, and a reason", r.Count, r.Taint, r.Inconclusive)
 	}
 }
 
@@ -137,39 +158,46 @@ func TestMedianInterval(t *testing.T) {
 }
 
 func TestTaint(t *testing.T) {
+	const second = time.Second
 	start := time.Now()
-	before := surroundings{cpu: counters.CPU{At: start}, gc: 7}
+	before := surroundings{cpu: counters.CPU{At: start}, perCPU: counters.PerCPU{0: {}, 1: {}, 2: {}}, gc: 7}
 	after := func(change func(*surroundings)) surroundings {
-		s := surroundings{cpu: counters.CPU{At: start.Add(time.Second)}, gc: 7}
-		s.cpu.Stat.Idle = 200
+		s := surroundings{cpu: counters.CPU{At: start.Add(second)}, perCPU: counters.PerCPU{0: {}, 1: {}, 2: {}}, gc: 7}
 		change(&s)
 		return s
 	}
+	spent := func(cpu int, t counters.CPUTime) func(*surroundings) {
+		return func(s *surroundings) { s.perCPU[cpu] = t }
+	}
+	// The benchmark is on processors 0 and 1 and used 600 ms of two seconds.
+	const own = 600 * time.Millisecond
 	for _, tc := range []struct {
 		name   string
 		change func(*surroundings)
 		want   []string
 	}{
 		{"quiet", func(*surroundings) {}, nil},
-		{"steal at its bound", func(s *surroundings) { s.cpu.Stat = counters.Stat{Idle: 198, Steal: 2} }, nil},
-		{"steal above", func(s *surroundings) { s.cpu.Stat = counters.Stat{Idle: 197, Steal: 3} }, []string{TaintSteal}},
-		{"pressure at its bound", func(s *surroundings) { s.cpu.Pressure.Some = 250 * time.Millisecond }, nil},
-		{"pressure above", func(s *surroundings) { s.cpu.Pressure.Some = 251 * time.Millisecond }, []string{TaintPressure}},
-		{"pressure not to be had", func(s *surroundings) {
-			s.cpu.Pressure.Some, s.cpu.PressureErr = time.Second, errUnreadable
-		}, nil},
-		{"steal not to be had", func(s *surroundings) {
-			s.cpu.Stat, s.cpu.StatErr = counters.Stat{Steal: 10}, errUnreadable
-		}, nil},
+		{"steal at its bound, and a tick", spent(0, counters.CPUTime{Steal: 30 * time.Millisecond}), nil},
+		{"steal above", spent(1, counters.CPUTime{Steal: 40 * time.Millisecond}), []string{TaintSteal}},
+		{"steal of another processor", spent(2, counters.CPUTime{Steal: second}), nil},
+		{"its own time", spent(0, counters.CPUTime{User: 100 * time.Millisecond, System: 500 * time.Millisecond}), nil},
+		{"others at the bound", spent(0, counters.CPUTime{User: own + 250*time.Millisecond + countedInTicks}), nil},
+		{"others above", spent(0, counters.CPUTime{System: own + 260*time.Millisecond + countedInTicks}), []string{TaintPressure}},
+		{"others on another processor", spent(2, counters.CPUTime{User: second}), nil},
+		{"nothing told", func(s *surroundings) { s.perCPU = nil }, nil},
 		{"a collection", func(s *surroundings) { s.gc++ }, []string{TaintGC}},
 		{"everything", func(s *surroundings) {
-			s.cpu.Stat.Steal, s.cpu.Pressure.Some, s.gc = 100, time.Second, 9
+			s.perCPU[0], s.gc = counters.CPUTime{Steal: second, Nice: 2 * second}, 9
 		}, []string{TaintSteal, TaintPressure, TaintGC}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := before.taint(after(tc.change)); !slices.Equal(got, tc.want) {
+			if got := before.taint(after(tc.change), own, []int{0, 1}); !slices.Equal(got, tc.want) {
 				t.Errorf("taint is %v, want %v", got, tc.want)
 			}
 		})
+	}
+	// Where the scheduler chooses, all processors are asked.
+	if got := before.taint(after(spent(2, counters.CPUTime{User: 2 * second})), own, nil); !slices.Equal(got, []string{TaintPressure}) {
+		t.Errorf("taint of a free placement is %v, want %q", got, TaintPressure)
 	}
 }

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"runtime/metrics"
+	"slices"
+	"time"
 
 	"github.com/loopcheck/loopcheck/probe/counters"
 )
@@ -10,8 +12,7 @@ import (
 const (
 	// TaintSteal says that the hypervisor took processor time away.
 	TaintSteal = "steal"
-	// TaintPressure says that tasks waited for a processor longer than the
-	// benchmark itself makes them wait.
+	// TaintPressure says that other processes used the benchmark's processors.
 	TaintPressure = "cpu-pressure"
 	// TaintGC says that the garbage collector ran, although it was off: the
 	// process has a memory limit, or asked for a collection.
@@ -19,43 +20,101 @@ const (
 )
 
 const (
-	// maxSteal is the share of stolen processor time that a window may have.
-	// The kernel counts steal in ticks of 10 ms: in a window of 150 ms on two
-	// processors a single tick is above it, on a hundred processors it takes
-	// fifteen.
+	// maxSteal is the share of stolen processor time that a window may have. The
+	// kernel counts it in ticks of 10 ms, of which the first may have been all but
+	// over when the window began: it is not held against it.
 	maxSteal = 0.01
-	// maxPressure is the share of a window in which some task, of whatever
-	// process, may have waited for a processor. The benchmark alone came to at
-	// most 0.1 on two processors, and to 0.5 and more as soon as one busy loop
-	// ran beside it.
-	maxPressure = 0.25
+	// maxOthers is the share of the benchmark's processors that other processes may
+	// use; loops that are busy all the time took 0.25 of two and 0.33 of one at least.
+	// countedInTicks is what the two counts, one in ticks, may be apart by.
+	maxOthers      = 0.125
+	countedInTicks = 2 * counters.Tick
 )
 
 // surroundings is what is read before and after a window.
 type surroundings struct {
-	gc  uint64 // collections completed in this process
-	cpu counters.CPU
+	gc       uint64 // collections completed in this process
+	allocs   uint64 // objects allocated in this process
+	cpu      counters.CPU
+	perCPU   counters.PerCPU   // nil where the system does not tell, as
+	counters counters.Snapshot // is this
 }
 
 func observe() surroundings {
-	cycles := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
-	metrics.Read(cycles)
-	return surroundings{gc: cycles[0].Value.Uint64(), cpu: counters.ReadCPU()}
+	told, _ := counters.Read()
+	perCPU, _ := counters.ReadPerCPU()
+	samples := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/allocs:objects"}}
+	metrics.Read(samples)
+	return surroundings{
+		gc: samples[0].Value.Uint64(), allocs: samples[1].Value.Uint64(),
+		cpu: counters.ReadCPU(), perCPU: perCPU, counters: told,
+	}
 }
 
-// taint says why what lies between two readings is not to be trusted. What the
-// system does not tell cannot taint.
-func (s surroundings) taint(after surroundings) []string {
-	share := after.cpu.Since(s.cpu)
+// taint says why what lies between two readings is not to be trusted, if both ends
+// used own processor time and could run on some processors, or on all where those
+// are none. What the system does not tell cannot taint.
+func (s surroundings) taint(after surroundings, own time.Duration, processors []int) []string {
+	var used counters.CPUTime
+	n := 0
+	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
+		if len(processors) == 0 || slices.Contains(processors, cpu) {
+			n++
+			used.Steal += passed.Steal
+			used.User += passed.User + passed.Nice + passed.System
+		}
+	}
+	available := float64(after.cpu.At.Sub(s.cpu.At)) * float64(n)
 	var reasons []string
-	if share.Stolen > maxSteal {
+	if float64(used.Steal-counters.Tick) > maxSteal*available {
 		reasons = append(reasons, TaintSteal)
 	}
-	if share.Waited > maxPressure {
+	if float64(used.User-own-countedInTicks) > maxOthers*available {
 		reasons = append(reasons, TaintPressure)
 	}
 	if after.gc != s.gc {
 		reasons = append(reasons, TaintGC)
 	}
 	return reasons
+}
+
+// surrounding is what was seen beside windows.
+type surrounding struct {
+	stealTime, pressureTime time.Duration // shares of the time, times the time
+	pressureTold            bool
+	collections, allocs     uint64
+	moved                   map[string]int64
+}
+
+// between is what moved between two readings.
+func (s surroundings) between(after surroundings) surrounding {
+	share := after.cpu.Since(s.cpu)
+	elapsed := after.cpu.At.Sub(s.cpu.At)
+	seen := surrounding{
+		stealTime:   time.Duration(share.Stolen * float64(elapsed)),
+		collections: after.gc - s.gc, allocs: after.allocs - s.allocs,
+		moved: map[string]int64{},
+	}
+	if share.Waited >= 0 {
+		seen.pressureTold, seen.pressureTime = true, time.Duration(share.Waited*float64(elapsed))
+	}
+	if s.counters != nil && after.counters != nil {
+		for group, values := range after.counters.Sub(s.counters) {
+			for name, n := range values {
+				if n != 0 {
+					seen.moved[group+" "+name] = n
+				}
+			}
+		}
+	}
+	return seen
+}
+
+func (s *surrounding) add(other surrounding) {
+	s.stealTime += other.stealTime
+	s.pressureTime += other.pressureTime
+	s.pressureTold = s.pressureTold || other.pressureTold
+	s.collections += other.collections
+	s.allocs += other.allocs
+	addTo(&s.moved, other.moved)
 }

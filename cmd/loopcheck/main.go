@@ -10,11 +10,13 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 func main() {
 	holdMain()
+	bench.Main() // before sandbox.Main, for what measures in a sandbox
 	sandbox.Main()
 	// With a listener, a write to a closed pipe returns EPIPE in the place of
 	// killing the process, so that reports are finished when `| head` is.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
@@ -24,6 +25,7 @@ var update = flag.Bool("update", false, "rewrite what the tests compare with")
 // The test binary is loopcheck where it is called by that name.
 func TestMain(m *testing.M) {
 	holdMain()
+	bench.Main() // before sandbox.Main, for what measures in a sandbox
 	sandbox.Main()
 	testscript.Main(m, map[string]func(){"loopcheck": main, "holder": holder, "occupant": occupant})
 }

@@ -240,8 +240,8 @@ func benchmark(t testing.TB, transport string, medianNS float64) bench.Result {
 		percentiles[key] = float64(histogram.ValueAtPercentile(p))
 	}
 	return bench.Result{
-		Name: transport + "/rr/netconn/free/64B", Transport: transport, Op: "rr", Engine: "netconn", Placement: "free",
-		SizeBytes: 64, Flows: 1,
+		Name: transport + "/rr/netconn/free/64B",
+		Spec: bench.Spec{Transport: transport, Op: "rr", Engine: "netconn", Placement: "free", SizeBytes: 64, Flows: 1},
 		Restarts: []bench.Restart{
 			{Count: 10_000, Duration: 150 * time.Millisecond, P50NS: medianNS * 0.99, P90NS: medianNS * 1.1, P99NS: medianNS * 2},
 			{Count: 10_000, Duration: 152 * time.Millisecond, P50NS: medianNS * 1.02, P90NS: medianNS * 1.1, P99NS: medianNS * 2, Taint: []string{"steal"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/loopcheck/loopcheck/probe/nftrace"
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
+	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
 const (
@@ -68,11 +69,11 @@ func (t *tracing) trace(ctx context.Context) (err error) {
 	if _, err := t.reader.Pending(); err != nil {
 		return err
 	}
-	cpus, err := allowedCPUs()
+	cpus, err := topology.Allowed()
 	if err != nil {
 		return err
 	}
-	return onCPU(cpus[0], func() error {
+	return topology.On(cpus[0], func() error {
 		w := &worker{questions: &t.questions, out: mmsg.New(sendBatch, packetBytes, 0)}
 		for i, s := range t.sweeps {
 			size := traceBatch

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
+	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
 // worker sends from one thread.
@@ -23,7 +24,7 @@ type worker struct {
 // sendChunks sends packets from all processors, and returns when they were dealt
 // with, and their answers taken.
 func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
-	cpus, err := allowedCPUs()
+	cpus, err := topology.Allowed()
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (q *questions) sendChunks(ctx context.Context, chunks []chunk) error {
 	for _, cpu := range cpus {
 		go func() {
 			reported := false
-			err := onCPU(cpu, func() error {
+			err := topology.On(cpu, func() error {
 				err := q.work(ctx, work)
 				if err == nil {
 					err = m.send(q)
@@ -148,35 +149,4 @@ func (w *worker) sendBatch(fd, sweep int) error {
 // (EINVAL, route_localnet in Documentation/networking/ip-sysctl.rst).
 func isUnroutable(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
-}
-
-// allowedCPUs are the processors that this process may use.
-func allowedCPUs() ([]int, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return nil, fmt.Errorf("ask which processors may be used: %w", err)
-	}
-	var cpus []int
-	for cpu := range len(set) * 64 {
-		if set.IsSet(cpu) {
-			cpus = append(cpus, cpu)
-		}
-	}
-	return cpus, nil
-}
-
-// onCPU runs f on a thread that stays on one processor, and ends with it.
-func onCPU(cpu int, f func() error) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		var set unix.CPUSet
-		set.Set(cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			result <- fmt.Errorf("stay on processor %d: %w", cpu, err)
-			return
-		}
-		result <- f()
-	}()
-	return <-result
 }

@@ -3,10 +3,16 @@ package latency
 import (
 	"testing"
 
+	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/suites/spec"
 	"github.com/loopcheck/loopcheck/suites/spec/flowtest"
 )
+
+func TestMain(m *testing.M) {
+	bench.Main()
+	m.Run()
+}
 
 func TestLatency(t *testing.T) { spec.RunUnderGoTest(t, "latency") }
 

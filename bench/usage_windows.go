@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// processTime is the user and kernel time this process has used, by
-// GetProcessTimes. It is zero where that cannot be read.
+// readUsage is the user and kernel time this process has used, by
+// GetProcessTimes.
+func readUsage() usage { return usage{CPU: processTime(), Waiting: -1, Migrations: -1} }
+
 func processTime() time.Duration {
 	self, err := syscall.GetCurrentProcess()
 	if err != nil {

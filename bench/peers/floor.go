@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/loopcheck/loopcheck/bench"
+)
+
+const floorName = "floor"
+
+// floorPeer is the least that a program in C does (bench/testdata/floor.c), built
+// at a path. Its warm-up is a tenth of its time, and not in it.
+func floorPeer(name, path string) *peer {
+	return &peer{
+		name:     name,
+		programs: func(job) (string, string) { return path, "" },
+		client: func(j job) []string {
+			return []string{
+				j.op, j.transport, strconv.Itoa(j.size), strconv.FormatInt(j.window.Milliseconds(), 10),
+				strconv.Itoa(j.pair.Client), strconv.Itoa(j.pair.Server),
+			}
+		},
+		parse: parseFloor,
+	}
+}
+
+// floorLine is what the floor prints.
+type floorLine struct {
+	Op        string  `json:"op"`
+	Transport string  `json:"transport"`
+	Size      int     `json:"size"`
+	Count     int64   `json:"count"`
+	RatePerS  float64 `json:"rate_per_s"`
+	P50NS     float64 `json:"p50_ns"`
+	P90NS     float64 `json:"p90_ns"`
+	P99NS     float64 `json:"p99_ns"`
+}
+
+func parseFloor(j job, client, _ string) (bench.Restart, error) {
+	decoder := json.NewDecoder(bytes.NewReader([]byte(client)))
+	decoder.DisallowUnknownFields()
+	var line floorLine
+	if err := decoder.Decode(&line); err != nil {
+		return bench.Restart{}, fmt.Errorf("%w (%w)", &formatError{"floor", "line of JSON", client}, err)
+	}
+	if line.Op != j.op || line.Transport != j.transport || line.Size != j.size {
+		return bench.Restart{}, fmt.Errorf("the floor measured %s over %s with %d bytes, and was asked for %s over %s with %d", line.Op, line.Transport, line.Size, j.op, j.transport, j.size)
+	}
+	if line.Count < 1 || line.RatePerS <= 0 || line.P50NS <= 0 || line.P99NS < line.P50NS {
+		return bench.Restart{}, &formatError{"floor", "figures that can be", client}
+	}
+	return bench.Restart{
+		Count: line.Count, Duration: lasted(float64(line.Count), line.RatePerS),
+		P50NS: line.P50NS, P90NS: line.P90NS, P99NS: line.P99NS,
+	}, nil
+}
+
+// lasted is the time that some operations took at a rate per second.
+func lasted(count, rate float64) time.Duration {
+	return time.Duration(count / rate * float64(time.Second))
+}

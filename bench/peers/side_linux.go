@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"time"
+
+	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/probe/freeport"
+)
+
+// overtime is how long a peer may take beyond the time it measures for: to start, to
+// warm up, to sum up.
+const overtime = 15 * time.Second
+
+// peerSide is a peer as a side of a comparison.
+type peerSide struct {
+	peer           *peer
+	job            job
+	client, server string // paths
+}
+
+// newPeerSide looks for the programs of a peer.
+func newPeerSide(p *peer, j job) (*peerSide, error) {
+	s := &peerSide{peer: p, job: j}
+	client, server := p.programs(j)
+	var err error
+	if s.client, err = exec.LookPath(client); err != nil {
+		return nil, &notInstalledError{p.name, client}
+	}
+	if p.server == nil {
+		return s, nil
+	}
+	if s.server, err = exec.LookPath(server); err != nil {
+		return nil, &notInstalledError{p.name, server}
+	}
+	return s, nil
+}
+
+// notInstalledError says that a program of a peer is not on PATH.
+type notInstalledError struct{ Peer, Program string }
+
+func (e *notInstalledError) Error() string {
+	if e.Peer == e.Program {
+		return e.Program + " is not installed"
+	}
+	return fmt.Sprintf("%s is not installed: there is no %s on PATH", e.Peer, e.Program)
+}
+
+func (s *peerSide) Name() string { return s.peer.name }
+
+func (s *peerSide) Processors() []int { return s.job.pair.Processors() }
+
+// Restart runs the peer once, its server too.
+func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
+	limit := s.job.window + overtime
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	defer cancel()
+	j := s.job
+	if s.peer.server == nil {
+		return s.run(ctx, j, nil)
+	}
+	ports, err := freeport.Find(ctx, freeport.Options{Count: len(j.ports)})
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	for i, p := range ports {
+		j.ports[i] = p.Number
+		p.Close()
+	}
+	server, err := start(ctx, j.pair.Server, s.server, s.peer.server(j)...)
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	defer server.end()
+	if err := server.awaitPort(ctx, s.peer.control, j.ports[0]); err != nil {
+		return bench.Restart{}, err
+	}
+	return s.run(ctx, j, server)
+}
+
+// run runs the client, with its server there if it takes one.
+func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Restart, error) {
+	// A client without a server of its own pins both ends itself.
+	cpu := j.pair.Client
+	if server == nil {
+		cpu = -1
+	}
+	client, err := start(ctx, cpu, s.client, s.peer.client(j)...)
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	defer client.end()
+	printed, err := client.wait(ctx)
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	var served string
+	if s.peer.serverReports {
+		if served, err = server.wait(ctx); err != nil {
+			return bench.Restart{}, err
+		}
+	}
+	return s.peer.parse(j, printed, served)
+}

@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/loopcheck/loopcheck/probe/topology"
+)
+
+func TestASideIsABenchmark(t *testing.T) {
+	s, err := NewSide(Spec{Transport: UDP, SizeBytes: 14, Placement: topology.SameCore}, 20*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "udp/rr/raw/same-core/14B"; s.Name() != want || len(s.Processors()) != 1 {
+		t.Errorf("side is %q on %v, want %q on one processor", s.Name(), s.Processors(), want)
+	}
+	for round := range 2 {
+		r, err := s.Restart(t.Context(), round)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Round != round || r.Count < 1 || r.Duration < 20*time.Millisecond || r.P50NS <= 0 || r.P99NS < r.P50NS {
+			t.Errorf("restart is %+v, want round trips of 20 ms in round %d", r, round)
+		}
+	}
+}
+
+func TestASideWaitsForItsTurn(t *testing.T) {
+	s, err := NewSide(Spec{Transport: UDP}, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn <- struct{}{} // as a benchmark that runs
+	defer func() { <-turn }()
+	over := errors.New("over")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(over)
+	if _, err := s.Restart(ctx, 0); !errors.Is(err, over) {
+		t.Errorf("error is %v; want it to wait until its context ended", err)
+	}
+	if _, err := Compare(ctx, []Side{s, s}, Rounds{Kept: 1}); !errors.Is(err, over) {
+		t.Errorf("error is %v; want the comparison to wait until its context ended", err)
+	}
+}
+
+// Whoever holds the turn for its sides does not lock them out.
+func TestTwoBenchmarksCompare(t *testing.T) {
+	var sides []Side
+	for _, size := range []int{1, 1400} {
+		s, err := NewSide(Spec{Transport: TCP, SizeBytes: size, Placement: topology.SameCore}, 10*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sides = append(sides, s)
+	}
+	told := 0
+	c, err := Compare(t.Context(), sides, Rounds{Kept: 3, Progress: func(p Progress) { told++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where it is not quiet, rounds are discarded; none goes missing.
+	if rounds := c.Kept + c.Discarded; told != 2*rounds || rounds < 3 || rounds > 6 || len(c.Sides[1].Restarts) != rounds {
+		t.Errorf("%d kept, %d discarded, %d told of", c.Kept, c.Discarded, told)
+	}
+}
+
+func TestASideThatCannotBeIsNamed(t *testing.T) {
+	if _, err := NewSide(Spec{Transport: "carrier pigeon"}, time.Second); err == nil {
+		t.Error("a transport that is not known became a side")
+	}
+	if _, err := NewSide(Spec{Transport: TCP}, 0); err == nil {
+		t.Error("a window of no length became a side")
+	}
+}
