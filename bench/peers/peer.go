@@ -20,6 +20,8 @@ type peer struct {
 	versionArgs []string
 	// wholeSeconds says that it measures for no part of a second.
 	wholeSeconds bool
+	// aside is what of its time goes by before and after what it measures.
+	aside time.Duration
 
 	client func(j job) []string
 	// server is nil where the client brings its own.

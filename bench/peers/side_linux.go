@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"time"
@@ -19,11 +20,12 @@ type peerSide struct {
 	peer           *peer
 	job            job
 	client, server string // paths
+	limit          time.Duration
 }
 
 // newPeerSide looks for the programs of a peer.
 func newPeerSide(p *peer, j job) (*peerSide, error) {
-	s := &peerSide{peer: p, job: j}
+	s := &peerSide{peer: p, job: j, limit: j.window + overtime}
 	client, server := p.programs(j)
 	var err error
 	if s.client, err = exec.LookPath(client); err != nil {
@@ -54,8 +56,7 @@ func (s *peerSide) Processors() []int { return s.job.pair.Processors() }
 
 // Restart runs the peer once, its server too.
 func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
-	limit := s.job.window + overtime
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("it took longer than %v", s.limit))
 	defer cancel()
 	j := s.job
 	if s.peer.server == nil {
@@ -94,6 +95,9 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 	defer client.end()
 	printed, err := client.wait(ctx)
 	if err != nil {
+		if server != nil {
+			err = errors.Join(err, server.died())
+		}
 		return bench.Restart{}, err
 	}
 	var served string
