@@ -106,5 +106,5 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 			return bench.Restart{}, err
 		}
 	}
-	return s.peer.parse(j, printed, served)
+	return s.peer.read(j, printed, served)
 }
