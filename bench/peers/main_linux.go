@@ -149,10 +149,11 @@ func (r *report) repeat(ctx context.Context, o options, stdout, stderr io.Writer
 		if ctx.Err() != nil {
 			break
 		}
-		began := time.Now()
-		one := repeat(ctx, s, o.repeat)
-		r.Repeated = append(r.Repeated, one)
-		fmt.Fprintf(stderr, "%d of %d, %s, %.0f s\n", i+1, len(chosen), strings.Join(one.cells(), " "), time.Since(began).Seconds())
+		run := 0
+		r.Repeated = append(r.Repeated, repeat(ctx, s, o.repeat, func(one repetition) {
+			run++
+			fmt.Fprintf(stderr, "%d of %d, %s, run %d of %d: %s\n", i+1, len(chosen), s.Name(), run, o.repeat, one)
+		}))
 	}
 	if o.markdown {
 		return r.finish(ctx, o, r.printRepeatedMarkdown, stdout, stderr)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
@@ -42,8 +43,8 @@ type outcome struct {
 	Interrupted bool   `json:"interrupted,omitempty"`
 }
 
-// trouble says why there is less to show than was asked for; empty where there is
-// not.
+// trouble says in one line why there is less to show than was asked for; empty where
+// there is not.
 func (o *outcome) trouble() string {
 	switch {
 	case o.Skipped != "":
@@ -51,7 +52,7 @@ func (o *outcome) trouble() string {
 	case o.Interrupted:
 		return "interrupted"
 	case o.Error != "":
-		return "failed: " + o.Error
+		return "failed: " + strings.ReplaceAll(o.Error, "\n", ": ")
 	case o.Comparison != nil && o.Comparison.Inconclusive != "":
 		return "inconclusive: " + o.Comparison.Inconclusive
 	}

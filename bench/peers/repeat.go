@@ -44,6 +44,13 @@ type repetition struct {
 	Inconclusive string         `json:"inconclusive,omitempty"`
 }
 
+func (r repetition) String() string {
+	if r.Inconclusive != "" {
+		return "inconclusive: " + r.Inconclusive
+	}
+	return fmt.Sprintf("%.2f µs (%.2f to %.2f)", r.P50NS/1000, r.CI95.LowNS/1000, r.CI95.HighNS/1000)
+}
+
 // maxVariation is the goal: of the medians of runs on a quiet machine.
 const maxVariation = 0.03
 
@@ -61,7 +68,7 @@ func (r repeated) medians() []float64 {
 // cells are those of the table of repetitions.
 func (r repeated) cells() []string {
 	if r.Error != "" {
-		return []string{r.Name, "", "", "", "", "failed: " + r.Error}
+		return []string{r.Name, "", "", "", "", "failed: " + strings.ReplaceAll(r.Error, "\n", ": ")}
 	}
 	if r.Skipped != "" {
 		return []string{r.Name, "", "", "", "", r.Skipped}

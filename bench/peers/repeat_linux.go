@@ -6,8 +6,9 @@ import (
 	"github.com/loopcheck/loopcheck/bench"
 )
 
-// repeat runs a benchmark some times, one run after the other.
-func repeat(ctx context.Context, s bench.Spec, times int) repeated {
+// repeat runs a benchmark some times, one run after the other. It tells of each when
+// it is over.
+func repeat(ctx context.Context, s bench.Spec, times int, told func(repetition)) repeated {
 	r := repeated{Name: s.Name()}
 	for range times {
 		results, err := bench.Measure(ctx, []bench.Spec{s}, bench.Plan{Restarts: bench.DefaultRestarts, Window: bench.DefaultWindow})
@@ -27,7 +28,9 @@ func repeat(ctx context.Context, s bench.Spec, times int) repeated {
 			r.Skipped = one.Skipped
 			break
 		}
-		r.Runs = append(r.Runs, repetition{one.Percentiles["p50_ns"], one.Percentiles["p99_ns"], one.CI95, one.Taint, one.Inconclusive})
+		run := repetition{one.Percentiles["p50_ns"], one.Percentiles["p99_ns"], one.CI95, one.Taint, one.Inconclusive}
+		r.Runs = append(r.Runs, run)
+		told(run)
 	}
 	r.Variation = variation(r.medians())
 	return r

@@ -175,10 +175,9 @@ func markdownHead(columns []string) []string {
 }
 
 func markdownRow(cells []string) string {
-	clean := strings.NewReplacer("|", "\\|", "\n", " ")
 	row := "|"
 	for _, cell := range cells {
-		row += " " + clean.Replace(cell) + " |"
+		row += " " + strings.ReplaceAll(cell, "|", "\\|") + " |"
 	}
 	return row
 }
