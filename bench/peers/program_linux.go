@@ -130,8 +130,8 @@ func (p *program) killRest() { _ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) }
 
 // awaitPort waits until a server has opened its port, which is not connected to:
 // some serve the first who comes, and end.
-func (p *program) awaitPort(ctx context.Context, protocol socktable.Protocol, port uint16) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("%s did not open %s port %d within %v", p.name, protocol, port, readyWithin))
+func (p *program) awaitPort(ctx context.Context, within time.Duration, protocol socktable.Protocol, port uint16) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%s did not open %s port %d within %v", p.name, protocol, port, within))
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -20,12 +20,13 @@ type peerSide struct {
 	peer           *peer
 	job            job
 	client, server string // paths
-	limit          time.Duration
+	// ready is how long the server may take to open its port, limit how long all may.
+	ready, limit time.Duration
 }
 
 // newPeerSide looks for the programs of a peer.
 func newPeerSide(p *peer, j job) (*peerSide, error) {
-	s := &peerSide{peer: p, job: j, limit: j.window + overtime}
+	s := &peerSide{peer: p, job: j, ready: readyWithin, limit: j.window + overtime}
 	client, server := p.programs(j)
 	var err error
 	if s.client, err = exec.LookPath(client); err != nil {
@@ -75,7 +76,7 @@ func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
 		return bench.Restart{}, err
 	}
 	defer server.end()
-	if err := server.awaitPort(ctx, s.peer.control, j.ports[0]); err != nil {
+	if err := server.awaitPort(ctx, s.ready, s.peer.control, j.ports[0]); err != nil {
 		return bench.Restart{}, err
 	}
 	return s.run(ctx, j, server)
@@ -87,6 +88,19 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 	cpu := j.pair.Client
 	if server == nil {
 		cpu = -1
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if server != nil {
+		go func() {
+			select {
+			case <-server.ended:
+				if err := server.died(); err != nil {
+					cancel(err) // a client may wait for it for ever
+				}
+			case <-ctx.Done():
+			}
+		}()
 	}
 	client, err := start(ctx, cpu, s.client, s.peer.client(j)...)
 	if err != nil {
