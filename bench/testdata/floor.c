@@ -125,12 +125,14 @@ static int by_size(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 7) {
+	if (argc == 7) {
+		again = !strcmp(argv[1], "crr");
+		datagrams = !strcmp(argv[2], "udp");
+	}
+	if (argc != 7 || (!again && strcmp(argv[1], "rr")) || (!datagrams && strcmp(argv[2], "tcp"))) {
 		fprintf(stderr, "usage: floor rr|crr tcp|udp SIZE MILLISECONDS CLIENT_CPU SERVER_CPU\n");
 		return 2;
 	}
-	again = !strcmp(argv[1], "crr");
-	datagrams = !strcmp(argv[2], "udp");
 	payload = atoi(argv[3]);
 	int64_t lasts = atoll(argv[4]) * 1000000;
 	int client_cpu = atoi(argv[5]), server_cpu = atoi(argv[6]);
