@@ -19,7 +19,7 @@ func heap() int64 {
 
 // What is kept of restarts is their figures, and of their samples histograms of one
 // size: of an hour of windows of 20 ms, which would be 180,000 if nothing went
-// before each, with the result some 60 MB.
+// before each, with the result some 35 MB.
 func TestRestartsAreKeptSmall(t *testing.T) {
 	const (
 		restarts = 20_000
