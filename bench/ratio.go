@@ -24,7 +24,8 @@ const (
 
 var quantities = []Quantity{P50, P90, P99, Rate, Bytes, CPU}
 
-func (q Quantity) of(r Restart) float64 {
+// Of is what a restart tells of the quantity; 0 where it does not.
+func (q Quantity) Of(r Restart) float64 {
 	switch q {
 	case P50:
 		return r.P50NS
@@ -89,8 +90,13 @@ func (c Comparison) Estimate(q Quantity, side int) (Estimate, bool) {
 	if values == nil {
 		return Estimate{}, false
 	}
+	return EstimateOf(values), true
+}
+
+// EstimateOf is the median of values with its interval.
+func EstimateOf(values []float64) Estimate {
 	i := medianInterval(values)
-	return Estimate{Median: median(values), Low: i.LowNS, High: i.HighNS, Confidence: i.Confidence}, true
+	return Estimate{Median: median(values), Low: i.LowNS, High: i.HighNS, Confidence: i.Confidence}
 }
 
 // values are those of a side in the rounds that count, or nil where one is not
@@ -101,7 +107,7 @@ func (c Comparison) values(q Quantity, side int) []float64 {
 		if len(c.taints(round)) > 0 {
 			continue
 		}
-		v := q.of(r)
+		v := q.Of(r)
 		if !(v > 0) || math.IsInf(v, 0) {
 			return nil
 		}

@@ -1,0 +1,283 @@
+// Package judge decides whether one measurement is slower than another: whether
+// what two sets of restarts show is more than chance, and more than is worth a
+// word.
+//
+// A regression takes both: a difference that chance does not explain, held over
+// all benchmarks that are judged together, and one of a least size. Where neither
+// a regression nor its absence can be told, the verdict is inconclusive, and says
+// how many more restarts would tell.
+package judge
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/loopcheck/loopcheck/bench"
+)
+
+// Verdict is what is said of a benchmark, or of one of its quantities.
+type Verdict string
+
+// Verdicts, the worst first.
+const (
+	Regression   Verdict = "regression"
+	Inconclusive Verdict = "inconclusive"
+	Improvement  Verdict = "improvement"
+	NoChange     Verdict = "no-change"
+)
+
+// verdicts are all of them, the worst first.
+var verdicts = []Verdict{Regression, Inconclusive, Improvement, NoChange}
+
+// rank is how bad a verdict is, from 0 for the worst.
+func (v Verdict) rank() int { return slices.Index(verdicts, v) }
+
+// Rules are what a verdict takes.
+type Rules struct {
+	// MinEffect is the least relative difference that counts: 0.05 is 5 %.
+	MinEffect float64
+	// Level is the probability, at most, that any benchmark of those that are judged
+	// together seems to differ although none does.
+	Level float64
+}
+
+// Defaults of Rules. A gate that fails once in a hundred runs for nothing is about
+// what a team forgives.
+const (
+	DefaultMinEffect = 0.05
+	DefaultLevel     = 0.01
+)
+
+// Quantities are what is judged of a benchmark, as far as both sides tell it.
+var Quantities = []bench.Quantity{bench.P50, bench.P90, bench.P99, bench.Rate, bench.Bytes, bench.CPU}
+
+// moreIsBetter are the quantities that grow when things get better.
+func moreIsBetter(q bench.Quantity) bool { return q == bench.Rate || q == bench.Bytes }
+
+// Benchmark is how one benchmark compares.
+type Benchmark struct {
+	Name    string  `json:"name"`
+	Verdict Verdict `json:"verdict"`
+	// Reason says why it is inconclusive; empty otherwise.
+	Reason string `json:"reason,omitempty"`
+	// Metrics are of what both sides tell, in the order of Quantities.
+	Metrics []Metric `json:"metrics"`
+	// BaseRestarts and NewRestarts are how many count.
+	BaseRestarts int `json:"base_restarts"`
+	NewRestarts  int `json:"new_restarts"`
+}
+
+// Metric is one quantity of a benchmark, before and after.
+type Metric struct {
+	Quantity bench.Quantity `json:"quantity"`
+	Base     bench.Estimate `json:"base"`
+	New      bench.Estimate `json:"new"`
+	// Ratio is that of the new median to the base's. Its P is of this metric alone.
+	Ratio bench.Ratio `json:"ratio"`
+	// AdjustedP is P where all that is judged together is taken for one question
+	// (Holm).
+	AdjustedP float64 `json:"adjusted_p"`
+	Verdict   Verdict `json:"verdict"`
+	// More is how many more restarts a side would decide, about; 0 where it is
+	// decided, or where they would be more than MostMore.
+	More     int `json:"more_restarts,omitempty"`
+	restarts int // of the side that has fewer
+}
+
+// fewest is from how many restarts a side anything is advised.
+const fewest = 5
+
+// MostMore is up to how many more restarts are advised: a difference that takes
+// more lies about where it begins to count.
+const MostMore = 1000
+
+// Worse is by what share the quantity got worse; below 0 it got better.
+func (m Metric) Worse() float64 {
+	if moreIsBetter(m.Quantity) {
+		return 1/m.Ratio.Value - 1
+	}
+	return m.Ratio.Value - 1
+}
+
+// Pair is what was measured of one benchmark on two sides.
+type Pair struct {
+	Base, New bench.Result
+}
+
+// Pairs judges benchmarks that were measured at different times. Restarts of a run
+// that follow one another are alike, which is taken into account (see drawRuns).
+func Pairs(pairs []Pair, rules Rules) []Benchmark {
+	judged := make([]Benchmark, len(pairs))
+	for i, p := range pairs {
+		judged[i] = Benchmark{Name: p.New.Name}
+		b := &judged[i]
+		base, after := p.Base.Counted(), p.New.Counted()
+		b.BaseRestarts, b.NewRestarts = len(base), len(after)
+		for side, r := range map[string]bench.Result{"base": p.Base, "new": p.New} {
+			if r.Inconclusive != "" && b.Reason == "" {
+				b.Reason = fmt.Sprintf("the %s run is: %s", side, r.Inconclusive)
+			}
+		}
+		for _, q := range Quantities {
+			of, to := values(q, after), values(q, base)
+			if of == nil || to == nil {
+				continue
+			}
+			b.Metrics = append(b.Metrics, Metric{
+				Quantity: q, Base: bench.EstimateOf(to), New: bench.EstimateOf(of), Ratio: runsRatio(of, to),
+				restarts: min(len(of), len(to)),
+			})
+		}
+	}
+	conclude(judged, rules)
+	return judged
+}
+
+// Rounds judges sides that were measured in turns against the first of them:
+// what drifts meets all sides of a round alike.
+func Rounds(comparisons []bench.Comparison, rules Rules) []Benchmark {
+	var judged []Benchmark
+	for _, c := range comparisons {
+		for side := 1; side < len(c.Sides); side++ {
+			b := Benchmark{Name: c.Sides[side].Name, Reason: c.Inconclusive, BaseRestarts: c.Kept, NewRestarts: c.Kept}
+			for _, q := range Quantities {
+				ratio, told := c.Ratio(q, side, 0)
+				if !told {
+					continue
+				}
+				base, _ := c.Estimate(q, 0)
+				after, _ := c.Estimate(q, side)
+				b.Metrics = append(b.Metrics, Metric{Quantity: q, Base: base, New: after, Ratio: ratio, restarts: c.Kept})
+			}
+			judged = append(judged, b)
+		}
+	}
+	conclude(judged, rules)
+	return judged
+}
+
+// values are those of restarts, or nil where one does not tell.
+func values(q bench.Quantity, restarts []bench.Restart) []float64 {
+	var all []float64
+	for _, r := range restarts {
+		v := q.Of(r)
+		if !(v > 0) || math.IsInf(v, 0) {
+			return nil
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// conclude draws the verdicts of what is judged together.
+func conclude(judged []Benchmark, rules Rules) {
+	var all []*Metric
+	for i := range judged {
+		for k := range judged[i].Metrics {
+			all = append(all, &judged[i].Metrics[k])
+		}
+	}
+	holm(all)
+	for _, m := range all {
+		m.decide(rules, len(all))
+	}
+	for i := range judged {
+		judged[i].conclude()
+	}
+}
+
+// holm adjusts the P of each for their number (S. Holm, A simple sequentially
+// rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979).
+func holm(all []*Metric) {
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b *Metric) int {
+		switch {
+		case a.Ratio.P < b.Ratio.P:
+			return -1
+		case a.Ratio.P > b.Ratio.P:
+			return 1
+		}
+		return 0
+	})
+	least := 0.0
+	for i, m := range sorted {
+		least = max(least, min(1, m.Ratio.P*float64(len(sorted)-i)))
+		m.AdjustedP = least
+	}
+}
+
+// decide draws the verdict of one metric.
+func (m *Metric) decide(rules Rules, together int) {
+	effect := math.Log1p(m.Worse())
+	bound := math.Log1p(rules.MinEffect)
+	low, high := math.Log(m.Ratio.Low), math.Log(m.Ratio.High)
+	significant := m.AdjustedP <= rules.Level
+	switch {
+	case significant && effect >= bound:
+		m.Verdict = Regression
+	case significant && effect <= -bound:
+		m.Verdict = Improvement
+	case low > -bound && high < bound:
+		m.Verdict = NoChange
+	default:
+		m.Verdict = Inconclusive
+		m.More = m.more(effect, bound, (high-low)/2, rules.Level/float64(together))
+	}
+}
+
+// more is how many more restarts a side would decide if what they show stays as it
+// is: intervals narrow with the square root of their number.
+func (m *Metric) more(effect, bound, half, level float64) int {
+	distance := bound - math.Abs(effect) // to an interval that is within the bounds
+	if distance < 0 {
+		// The interval of a difference that is as improbable as the level is wider than
+		// one of 95 %.
+		distance = math.Abs(effect) * normal975 / normalQuantile(1-level/2)
+	}
+	n := float64(max(m.restarts, fewest))
+	if distance <= 0 || half <= 0 {
+		return 0
+	}
+	wanted := n * (half / distance) * (half / distance)
+	if more := math.Ceil(wanted - n); more <= MostMore {
+		return max(int(more), 1)
+	}
+	return 0
+}
+
+// conclude draws the verdict of a benchmark from its metrics: the worst of those
+// that are decided, and none where a side is not to be trusted.
+func (b *Benchmark) conclude() {
+	switch {
+	case b.Reason != "":
+		b.Verdict = Inconclusive
+		return
+	case len(b.Metrics) == 0:
+		b.Verdict, b.Reason = Inconclusive, "nothing was measured on both sides"
+		return
+	}
+	b.Verdict = NoChange
+	for _, m := range b.Metrics {
+		if m.Verdict.rank() < b.Verdict.rank() {
+			b.Verdict = m.Verdict
+		}
+	}
+	if b.Verdict == Inconclusive {
+		b.Reason = b.advice()
+	}
+}
+
+// advice says how many more restarts would decide what is not decided.
+func (b *Benchmark) advice() string {
+	most := 0
+	for _, m := range b.Metrics {
+		if m.Verdict != Inconclusive {
+			continue
+		}
+		if m.More == 0 {
+			return fmt.Sprintf("%s differs by about as much as counts: more than %d more restarts a side would have to decide", m.Quantity, MostMore)
+		}
+		most = max(most, m.More)
+	}
+	return fmt.Sprintf("the restarts vary too much to tell: about %d more a side would decide", most)
+}
