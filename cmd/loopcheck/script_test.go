@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"one-line": oneLineOf,
 			"valid":    validReport,
 			"json":     oneDocument,
+			"ladder":   validLadder,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -111,6 +112,14 @@ func validReport(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: valid FILE")
 	}
 	ts.Check(reporttest.Check([]byte(ts.ReadFile(args[0]))))
+}
+
+// ladder FILE expects a ladder that follows the published schema.
+func validLadder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ladder FILE")
+	}
+	ts.Check(reporttest.CheckLadders([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

@@ -8,11 +8,11 @@ import (
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
-// rewritten returns a deep copy of a report in which every string went through
+// rewritten returns a deep copy of what is reported in which every string went through
 // edit and every slice and map that was nil is empty. Walking the types keeps
 // a field that is added later from being forgotten.
-func rewritten(r *Report, edit func(string) string) *Report {
-	return rewrite(reflect.ValueOf(r), edit).Interface().(*Report)
+func rewritten[T any](r *T, edit func(string) string) *T {
+	return rewrite(reflect.ValueOf(r), edit).Interface().(*T)
 }
 
 func rewrite(v reflect.Value, edit func(string) string) reflect.Value {

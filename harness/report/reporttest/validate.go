@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -24,34 +25,61 @@ func Validate(t testing.TB, document []byte) {
 }
 
 // Check returns what of the document does not follow the schema, or nil.
-func Check(document []byte) error {
+func Check(document []byte) error { return follows(document, compiled) }
+
+// CheckLadders does so for docs/bench_ladder.schema.json.
+func CheckLadders(document []byte) error { return follows(document, compiledLadders) }
+
+func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
 		return err
 	}
 	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
 	if err != nil {
-		return fmt.Errorf("parse the report: %w", err)
+		return fmt.Errorf("parse the document: %w", err)
 	}
 	if err := schema.Validate(instance); err != nil {
-		return fmt.Errorf("the report does not follow its schema: %w", err)
+		return fmt.Errorf("the document does not follow its schema: %w", err)
 	}
 	return nil
 }
 
-var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
+var (
+	compiled        = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
+	compiledLadders = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
+)
+
+// schemas are where those of docs say that they are: they refer to each other by it.
+const schemas = "https://github.com/loopcheck/loopcheck/docs/"
+
+// compile reads a schema of docs. It may refer to that of the report.
+func compile(name string) (*jsonschema.Schema, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	schema, err := compiler.Compile(filepath.Join(root, "docs", "report.schema.json"))
+	for _, part := range slices.Compact([]string{"report.schema.json", name}) {
+		text, err := os.ReadFile(filepath.Join(root, "docs", part))
+		if err != nil {
+			return nil, fmt.Errorf("read a schema: %w", err)
+		}
+		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", part, err)
+		}
+		if err := compiler.AddResource(schemas+part, document); err != nil {
+			return nil, fmt.Errorf("take up %s: %w", part, err)
+		}
+	}
+	schema, err := compiler.Compile(schemas + name)
 	if err != nil {
-		return nil, fmt.Errorf("compile the report's schema: %w", err)
+		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
 	return schema, nil
-})
+}
 
 // startedIn is the folder of the package under test, read before a test can
 // change folder. The source path in the binary is no help: -trimpath removes it.
