@@ -37,7 +37,7 @@ var slowStackRemedies = []string{
 var _ = suite.It("takes for a TCP round trip a time of the order of a unix socket's", check.Check{
 	ID: "LAT-003", Grade: check.GradeWarn, Benchmark: true, OS: "linux", Timeout: orderTimeout,
 	Source: "linux",
-	Asks:   "Makes round trips of 64 bytes with both ends on one core, over TCP on 127.0.0.1, a unix socket and a pipe in turns, for 10 ms over each of 8 fresh pairs. TCP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 1.0 to 1.4 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns only where the 95 % interval of the ratio lies above 5.",
+	Asks:   "Makes round trips of 64 bytes with both ends on one core, over TCP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. TCP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 1.0 to 1.4 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns only where the 95 % interval of the ratio lies above 5.",
 	Why:    "A request to a local database, cache or sidecar passes the network stack four times or more. What rules, taps and queues add there is added to each of them, and no service shows where it comes from.",
 	Causes: slowStackCauses, Remedies: slowStackRemedies,
 }, func(ctx SpecContext) { takesTheOrderOfLocal(ctx, bench.TCP) })
@@ -45,7 +45,7 @@ var _ = suite.It("takes for a TCP round trip a time of the order of a unix socke
 var _ = suite.It("takes for a UDP round trip a time of the order of a unix socket's", check.Check{
 	ID: "LAT-004", Grade: check.GradeWarn, Benchmark: true, OS: "linux", Timeout: orderTimeout,
 	Source: "linux",
-	Asks:   "Makes round trips of 64 bytes with both ends on one core, over UDP on 127.0.0.1, a unix socket and a pipe in turns, for 10 ms over each of 8 fresh pairs. UDP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 1.0 to 1.4 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns only where the 95 % interval of the ratio lies above 5.",
+	Asks:   "Makes round trips of 64 bytes with both ends on one core, over UDP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. UDP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 1.0 to 1.4 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns only where the 95 % interval of the ratio lies above 5.",
 	Why:    "Each look-up of a name at a local resolver, each metric for statsd and each packet of QUIC passes the network stack. What rules, taps and queues add there is added to each of them.",
 	Causes: slowStackCauses, Remedies: slowStackRemedies,
 }, func(ctx SpecContext) { takesTheOrderOfLocal(ctx, bench.UDP) })
@@ -60,7 +60,7 @@ func takesTheOrderOfLocal(ctx context.Context, transport string) {
 	for _, t := range []string{transport, bench.Unix, bench.Pipe} {
 		specs = append(specs, bench.Spec{Transport: t, Engine: bench.Raw, Placement: topology.SameCore})
 	}
-	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: restarts, Window: shortWindow, Limit: slowestLimit})
+	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: shortWindow, Limit: limit})
 	Expect(err).NotTo(HaveOccurred(), "round trips over %s, a unix socket and a pipe", transport)
 	for i, r := range results {
 		if r.Skipped != "" {
@@ -84,7 +84,7 @@ func takesTheOrderOfLocal(ctx context.Context, transport string) {
 // tellRules puts what the machine's own rules cost beside the verdict, where that
 // can be measured.
 func tellRules(ctx context.Context) {
-	rules, err := bench.MeasureRules(ctx, bench.RulesPlan{Restarts: fewRestarts, Window: shortWindow, Limit: slowestLimit})
+	rules, err := bench.MeasureRules(ctx, bench.RulesPlan{Restarts: fewRestarts, Window: window, Limit: limit})
 	if err != nil {
 		spec.Evidence("netfilter rules", "what they cost is not known: %v", err)
 		return

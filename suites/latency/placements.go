@@ -41,7 +41,7 @@ var _ = suite.It("answers every round trip on each placement and reports the per
 			specs = append(specs, bench.Spec{Transport: transport, Engine: bench.Raw, Placement: p})
 		}
 	}
-	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: shortWindow, Lossless: true, Limit: slowestLimit})
+	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: window, Lossless: true, Limit: limit})
 	Expect(err).NotTo(HaveOccurred(), "round trips on each placement")
 	for _, r := range results {
 		if r.Skipped != "" {
