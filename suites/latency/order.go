@@ -58,8 +58,7 @@ func takesTheOrderOfLocal(ctx context.Context, transport string) {
 	GinkgoHelper()
 	spec.Flow(transport, sock.IPv4.Loopback(0))
 	if seen := ratioAbove(maxOverLocal, func() difference { return besideLocal(ctx, transport) }); seen != "" {
-		tellRules(ctx)
-		Fail(seen)
+		Fail(seen + costOfRules(ctx, transport))
 	}
 }
 
@@ -88,15 +87,21 @@ func besideLocal(ctx context.Context, transport string) difference {
 	return difference{measured.Over(base), transport, base.Transport}
 }
 
-// tellRules puts what the machine's own rules cost beside the verdict, where that
-// can be measured.
-func tellRules(ctx context.Context) {
+// costOfRules measures what the machine's own rules cost, where that can be, and
+// says what of it a transport pays.
+func costOfRules(ctx context.Context, transport string) string {
 	rules, err := bench.MeasureRules(ctx, bench.RulesPlan{Restarts: fewRestarts, Window: window, Limit: limit})
 	if err != nil {
 		spec.Evidence("netfilter rules", "what they cost is not known: %v", err)
-		return
+		return ""
 	}
 	spec.Evidence("netfilter rules", "%s", rules)
+	for _, c := range rules.Costs {
+		if c.With.Transport == transport && c.Adds.Longer() {
+			return fmt.Sprintf("; netfilter rules cost %.1f µs of it", c.Adds.NS/1e3)
+		}
+	}
+	return ""
 }
 
 // difference is how much longer one thing took than another beside it.
