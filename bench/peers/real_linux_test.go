@@ -102,7 +102,7 @@ func pairOrSkip(t *testing.T, p topology.Placement) topology.Pair {
 	pair, err := processors.Pair(p)
 	var unavailable *topology.UnavailableError
 	if errors.As(err, &unavailable) {
-		t.Skipf("this machine: %v", err)
+		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +155,7 @@ func TestInstalledPeers(t *testing.T) {
 		"iperf3":       {iperf3(), jobOf(bench.TCP, bench.Stream, bench.DefaultStreamBytes), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its own second
 			c.job.pair = pairOrSkip(t, topology.SameCore)
 			s, err := newPeerSide(c.peer, c.job)
 			var absent *notInstalledError

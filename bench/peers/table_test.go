@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,6 +204,25 @@ func TestReportIsWrittenWhole(t *testing.T) {
 	if err != nil || len(left) != 1 {
 		t.Errorf("the folder holds %v, %v; want the report alone", left, err)
 	}
+}
+
+// What each peer is asked decides what its figures mean.
+func TestCommandLines(t *testing.T) {
+	var lines strings.Builder
+	for _, c := range comparisons("floor", "floor-copy") {
+		if c.spec.Placement != topology.SameCore {
+			continue
+		}
+		lasts, _ := c.windows(300 * time.Millisecond)
+		j := job{transport: c.spec.Transport, op: c.spec.Op, size: c.spec.SizeBytes, window: lasts, ports: [2]uint16{21000, 21001}}
+		client, server := c.peer.programs(j)
+		fmt.Fprintln(&lines, c.name())
+		if c.peer.server != nil {
+			fmt.Fprintln(&lines, "  "+server, strings.Join(c.peer.server(j), " "))
+		}
+		fmt.Fprintln(&lines, "  "+client, strings.Join(c.peer.client(j), " "))
+	}
+	golden(t, "commands.txt", lines.String())
 }
 
 func TestNamesAreOnes(t *testing.T) {
