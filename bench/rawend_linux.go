@@ -34,7 +34,22 @@ var errStopped = errors.New("stopped")
 const silenceTimeout = replyTimeout + lastLook
 
 // send writes a message. It gives up when nothing more goes out for silenceTimeout.
+// What follows the call is for messages that did not go out at once.
 func (e *rawEnd) send(p []byte) error {
+	var n uintptr
+	var errno syscall.Errno
+	if e.sockets {
+		n, _, errno = syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(e.out), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL|e.flags, 0, 0)
+	} else {
+		n, _, errno = syscall.RawSyscall(unix.SYS_WRITE, uintptr(e.out), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	}
+	switch errno {
+	case 0:
+		p = p[n:]
+	case unix.EINTR, unix.EAGAIN:
+	default:
+		return os.NewSyscallError("send", errno)
+	}
 	for len(p) > 0 {
 		n, err := e.sendSome(p)
 		if err != nil {
@@ -70,16 +85,33 @@ func (e *rawEnd) sendSome(p []byte) (int, error) {
 }
 
 // receive fills p, or takes one datagram. It gives up after some time, where that
-// is not 0, and at most two pollIntervals later.
-func (e *rawEnd) receive(p []byte, wait time.Duration) (got int, err error) {
-	for got < len(p) {
-		n, err := e.receiveSome(p[got:], wait)
-		if err != nil || e.datagrams {
-			return n, err
-		}
-		got += n
+// is not 0, and at most two pollIntervals later. What follows the call is for
+// messages that did not come at once.
+func (e *rawEnd) receive(p []byte, wait time.Duration) (int, error) {
+	var n uintptr
+	var errno syscall.Errno
+	if e.sockets {
+		n, _, errno = syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(e.in), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), e.flags, 0, 0)
+	} else {
+		n, _, errno = syscall.RawSyscall(unix.SYS_READ, uintptr(e.in), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 	}
-	return got, nil
+	switch {
+	case errno == unix.EINTR || errno == unix.EAGAIN:
+		n = 0
+	case errno != 0:
+		return 0, os.NewSyscallError("receive", errno)
+	case n == 0:
+		return 0, e.nothing()
+	case int(n) == len(p) || e.datagrams:
+		return int(n), nil
+	}
+	for got := int(n); ; {
+		more, err := e.receiveSome(p[got:], wait)
+		got += more
+		if err != nil || got == len(p) || e.datagrams {
+			return got, err
+		}
+	}
 }
 
 // receiveSome takes what there is, at least a byte, or a datagram.

@@ -12,6 +12,7 @@ type rawTrip struct {
 	*raw
 	client            *rawEnd
 	request, response []byte
+	room              []byte // of response: a datagram that is too long is seen
 	// owed is how many answers did not come in time, and may come yet.
 	owed int
 }
@@ -32,6 +33,7 @@ func newRawTrip(r *raw, cpu int) (*rawTrip, error) {
 		message = message[:r.spec.SizeBytes]
 	}
 	t := &rawTrip{raw: r, client: client, request: newPayload(r.spec.SizeBytes, 0), response: make([]byte, r.spec.SizeBytes+1)}
+	t.room = t.response[:len(message)]
 	return t, r.serve(cpu, func() error { return r.echo(server, message) })
 }
 
@@ -52,31 +54,28 @@ func (r *raw) echo(server *rawEnd, message []byte) error {
 func (t *rawTrip) roundTrip(sequence uint64) error {
 	t.look(sequence)
 	mark(t.request, sequence)
-	err := t.client.send(t.request)
-	if err == nil {
-		err = t.take()
+	if err := t.client.send(t.request); err != nil {
+		return t.failed(sequence, err)
 	}
-	if err != nil {
+	got, err := t.client.receive(t.room, silenceTimeout)
+	if err == nil && got == len(t.request) && t.owed == 0 {
+		return nil
+	}
+	if err = t.take(got, err); err != nil {
 		return t.failed(sequence, err)
 	}
 	return nil
 }
 
-// take receives the response. Of datagrams, one to an earlier request may come
-// before it.
-func (t *rawTrip) take() error {
-	room := t.response[:len(t.request)]
-	if t.client.datagrams {
-		room = t.response // one that is too long is seen
-	}
+// take looks at what was received. Of datagrams, one to an earlier request may come
+// before the response.
+func (t *rawTrip) take(got int, err error) error {
 	for {
-		got, err := t.client.receive(room, silenceTimeout)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.owed++
-			return fmt.Errorf("no response within %v: %w", replyTimeout, os.ErrDeadlineExceeded)
 		}
 		if err != nil {
-			return err
+			return unanswered(err)
 		}
 		if got != len(t.request) {
 			return fmt.Errorf("response of %d bytes, want %d", got, len(t.request))
@@ -85,6 +84,7 @@ func (t *rawTrip) take() error {
 			return nil
 		}
 		t.owed--
+		got, err = t.client.receive(t.room, silenceTimeout)
 	}
 }
 
