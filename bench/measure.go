@@ -226,7 +226,14 @@ func precise(medians []float64, share float64) bool {
 // restart opens an engine and measures one window over it, on the calling thread.
 // Sequence numbers go on from one restart to the next, so that no response of an
 // earlier one can pass for an answer.
+//
+// The collector runs before, and is switched off and on again without an engine:
+// either stops the world, which a thread that is blocked in the kernel holds up.
 func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (err error) {
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limited()))
+
 	e, err := b.open(ctx, b.tally.spec, b.pair)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -235,10 +242,6 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limited()))
 
 	w.ctx, w.clock = ctx, time.Now()
 	// The warm-up records too, so that the histogram's own memory is warm.

@@ -156,6 +156,7 @@ int main(int argc, char **argv) {
 	memset(took, 1, MOST_SAMPLES * sizeof *took);
 	int64_t begins = now() + lasts / 10, ends = begins + lasts, end = 0;
 	size_t count = 0;
+	// A machine that stood still for all of the time gives one sample at least.
 	while ((end < ends || !count) && count < MOST_SAMPLES) {
 		int64_t start = now();
 		if (again)
