@@ -264,7 +264,7 @@ func luminance(t *testing.T, hex string) float64 {
 }
 
 func TestDistributionKeepsEverySample(t *testing.T) {
-	d := distributionOf(benchmark(t, "tcp", 14_000))
+	d := distributionOf(echoes())
 	if d == nil {
 		t.Fatal("a good histogram has no plot")
 	}
@@ -285,7 +285,7 @@ func TestDistributionKeepsEverySample(t *testing.T) {
 	if highest != 100-plotTop {
 		t.Errorf("the highest bar takes %v %% of the plot, want %v", highest, 100-plotTop)
 	}
-	if !strings.HasPrefix(d.Label, "Distribution of 20,000 round trips from ") {
+	if !strings.HasPrefix(d.Label, "Distribution of 20,000 samples from ") {
 		t.Errorf("label %q", d.Label)
 	}
 }
