@@ -14,8 +14,13 @@ import (
 
 // units are those of a line, and which way is better.
 var units = []struct{ name, better string }{
-	{"ns/op", "lower"}, {"p50-ns", "lower"}, {"p90-ns", "lower"}, {"p99-ns", "lower"},
-	{"ops/s", "higher"}, {"B/s", "higher"}, {"cpu-ns/op", "lower"},
+	{"ns/op", "lower"},
+	{"p50-ns", "lower"},
+	{"p90-ns", "lower"},
+	{"p99-ns", "lower"},
+	{"ops/s", "higher"},
+	{"B/s", "higher"},
+	{"cpu-ns/op", "lower"},
 }
 
 // Benchfmt writes the Go benchmark format (golang.org/design/14313-benchmark-format),

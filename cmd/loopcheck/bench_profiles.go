@@ -20,10 +20,15 @@ var quickly = []bench.Spec{{Transport: bench.TCP}, {Transport: bench.UDP}, {Tran
 
 // thoroughly is every operation of a raw engine that a service may wait for.
 var thoroughly = append([]bench.Spec{
-	{Transport: bench.TCP, SizeBytes: 1400}, {Transport: bench.TCP6}, {Transport: bench.UDP6},
+	{Transport: bench.TCP, SizeBytes: 1400},
+	{Transport: bench.TCP6},
+	{Transport: bench.UDP6},
 	{Transport: bench.TCP, Engine: bench.RawSpin},
-	{Transport: bench.TCP, Op: bench.CRR}, {Transport: bench.TCP, Op: bench.Connect},
-	{Transport: bench.TCP, Op: bench.Stream}, {Transport: bench.TCP, Op: bench.Burst}, {Transport: bench.ICMP},
+	{Transport: bench.TCP, Op: bench.CRR},
+	{Transport: bench.TCP, Op: bench.Connect},
+	{Transport: bench.TCP, Op: bench.Stream},
+	{Transport: bench.TCP, Op: bench.Burst},
+	{Transport: bench.ICMP},
 }, quickly...)
 
 var services = []bench.Spec{

@@ -49,7 +49,9 @@ var sweeps = map[string][]string{
 
 // chosen says whether anything was chosen, and the profile's own benchmarks are
 // not meant.
-func (c *benchChoice) chosen(set func(string) bool) bool { return slices.ContainsFunc(choiceFlags, set) }
+func (c *benchChoice) chosen(set func(string) bool) bool {
+	return slices.ContainsFunc(choiceFlags, set)
+}
 
 // paced says whether a fixed rate is among what was chosen.
 func (c *benchChoice) paced() bool { return len(c.rates) > 0 || c.sweep == "rate" }

@@ -46,7 +46,7 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".checks[].location": true, ".checks[].missing": true,
 		".checks[].unseen": true, ".checks[].remedies[].note": true,
 		".checks[].why": true, ".checks[].usual_causes": true, ".checks[].usual_remedies": true,
-		".benchmarks[].restarts[].taint": true,
+		".benchmarks[].restarts[].taint":       true,
 		".benchmarks[].restarts[].bytes_per_s": true, ".benchmarks[].outstanding": true, ".benchmarks[].bytes_per_s": true,
 		".benchmarks[].service_percentiles": true, ".benchmarks[].lost": true, ".benchmarks[].inconclusive": true,
 		".benchmarks[].skipped": true, ".benchmarks[].ended": true,
@@ -56,7 +56,7 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		// Reports of before these were measured lack them.
 		".benchmarks[].restarts[].round": true, ".benchmarks[].restarts[].cpu_ns_per_op": true,
 		".benchmarks[].conditions": true, ".benchmarks[].modes_ns": true,
-		".listeners[].interface":         true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
+		".listeners[].interface": true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
 		".firewall": true,
