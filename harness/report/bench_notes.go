@@ -59,6 +59,16 @@ func benchNotes(b bench.Result) []benchNote {
 	return r
 }
 
+// benchCaveats are the texts of those alone.
+func benchCaveats(b bench.Result) (texts []string) {
+	for _, n := range benchNotes(b) {
+		if n.Caveat {
+			texts = append(texts, n.Text)
+		}
+	}
+	return texts
+}
+
 // taint says which restarts are left out, and what the others bear.
 func (r *remarks) taint(b bench.Result) {
 	tainted := 0

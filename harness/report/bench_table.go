@@ -28,16 +28,16 @@ type benchColumn struct {
 var benchColumns = []benchColumn{
 	{"p50", 9, percentileCell("p50_ns")},
 	{"±", 7, uncertaintyCell},
-	{"p50, 95 % CI", 0, func(b bench.Result) string { return humanInterval(b.CI95.LowNS, b.CI95.HighNS) }},
-	{"p90", 0, percentileCell("p90_ns")},
 	{"p99", 9, percentileCell("p99_ns")},
 	{"p99.9", 9, percentileCell("p99.9_ns")},
 	{"p99.99", 9, percentileCell("p99.99_ns")},
-	{"max", 0, percentileCell("max_ns")},
-	{"mean", 0, func(b bench.Result) string { return humanNS(b.MeanNS) }},
 	{"rate", 12, rateCell},
 	{"CPU/op", 9, func(b bench.Result) string { return humanNS(b.CPUNSPerOp) }},
 	{"switches", 10, switchesCell},
+	{"p50, 95 % CI", 0, func(b bench.Result) string { return humanInterval(b.CI95.LowNS, b.CI95.HighNS) }},
+	{"p90", 0, percentileCell("p90_ns")},
+	{"max", 0, percentileCell("max_ns")},
+	{"mean", 0, func(b bench.Result) string { return humanNS(b.MeanNS) }},
 }
 
 func percentileCell(key string) func(bench.Result) string {
@@ -136,9 +136,8 @@ func (p *printout) benchmarks(results []bench.Result) {
 	const indent = "  "
 	head := indent
 	for _, c := range benchColumns {
-		head += terminal.PadLeft(c.Name, c.width)
-		if c.width == 0 {
-			head = strings.TrimSuffix(head, c.Name)
+		if c.width > 0 {
+			head += terminal.PadLeft(c.Name, c.width)
 		}
 	}
 	p.line()
