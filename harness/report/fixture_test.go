@@ -163,6 +163,7 @@ func healthy(t testing.TB) *Report {
 				{Number: 1, Model: "AMD EPYC 7B13", Core: 1, LLC: "0-1"},
 			},
 			Virtualization: "kvm", UID: 1000, ClockSource: "tsc",
+			Idle:         host.Idle{Driver: "haltpoll", Governor: "haltpoll", GuestHaltPollNS: "200000"},
 			Capabilities: []string{"CAP_NET_BIND_SERVICE"},
 			Sysctls: map[string]string{
 				"net.core.somaxconn": "4096", "net.ipv4.ip_local_port_range": "32768 60999",

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
@@ -35,7 +36,25 @@ func machineFacts(r *Report) []fact {
 		{"Run as", user},
 		{"Capabilities", cmp.Or(strings.Join(h.Capabilities, ", "), "none")},
 		{"Clock source", cmp.Or(h.ClockSource, unknown)},
+		{"Idle processors", cmp.Or(idleFacts(h.Idle), unknown)},
 	}
+}
+
+// idleFacts says how processors are put to sleep and clocked, such as "driver
+// haltpoll, polls up to 200,000 ns".
+func idleFacts(i host.Idle) string {
+	var parts []string
+	for _, p := range []struct{ before, what, after string }{
+		{"driver ", i.Driver, ""},
+		{"governor ", i.Governor, ""},
+		{"polls up to ", grouped(i.GuestHaltPollNS), " ns before it halts"},
+		{"clock governor ", i.Frequency, ""},
+	} {
+		if p.what != "" {
+			parts = append(parts, p.before+p.what+p.after)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func noiseFacts(r *Report) []fact {

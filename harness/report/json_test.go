@@ -59,7 +59,7 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".listeners[].interface": true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
-		".firewall": true,
+		".firewall": true, ".host.idle": true,
 	}
 	for _, key := range []string{
 		"policy", "maps", "coverage", "mutation", "notes",
