@@ -33,6 +33,28 @@ type benchOptions struct {
 
 func newBench(a *app) *cobra.Command {
 	var o benchOptions
+	cmd := benchCommand(&o)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		set := func(flag string) bool { return changed(cmd, flag) }
+		plan, err := o.plan(set)
+		if err != nil {
+			return &usageError{err}
+		}
+		processors, err := topology.Read()
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) { // then all are free
+			return err
+		}
+		specs, dropped, err := o.choice.specs(o.profile, set, processors)
+		if err != nil {
+			return &usageError{err}
+		}
+		return a.bench(o, specs, dropped, plan)
+	}
+	return cmd
+}
+
+// benchCommand is the command with its flags, which fill o.
+func benchCommand(o *benchOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how fast loopback is",
@@ -62,18 +84,6 @@ Ctrl-C prints what there is so far.`,
   loopcheck bench --transport unix --sweep size
   loopcheck bench --format benchfmt > new.txt && benchstat old.txt new.txt`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			set := func(flag string) bool { return changed(cmd, flag) }
-			plan, err := o.plan(set)
-			if err != nil {
-				return &usageError{err}
-			}
-			specs, dropped, err := o.choice.specs(o.profile, set)
-			if err != nil {
-				return &usageError{err}
-			}
-			return a.bench(o, specs, dropped, plan)
-		},
 	}
 	f := cmd.Flags()
 	o.choice.flags(cmd)

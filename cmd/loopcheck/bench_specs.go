@@ -21,8 +21,16 @@ type benchChoice struct {
 	sweep                                string
 }
 
-// choiceFlags are those that choose what is measured.
-var choiceFlags = []string{"transport", "op", "engine", "placement", "size", "flows", "outstanding", "rate", "sweep"}
+// choiceFlags are those that choose what is measured, but for sweep.
+var choiceFlags = []string{"transport", "op", "engine", "placement", "size", "flows", "outstanding", "rate"}
+
+// values are those of one of choiceFlags.
+func (c *benchChoice) values(flag string) *[]string {
+	return map[string]*[]string{
+		"transport": &c.transports, "op": &c.ops, "engine": &c.engines, "placement": &c.placements,
+		"size": &c.sizes, "flows": &c.flows, "outstanding": &c.outstanding, "rate": &c.rates,
+	}[flag]
+}
 
 func (c *benchChoice) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -50,20 +58,21 @@ var sweeps = map[string][]string{
 // chosen says whether anything was chosen, and the profile's own benchmarks are
 // not meant.
 func (c *benchChoice) chosen(set func(string) bool) bool {
-	return slices.ContainsFunc(choiceFlags, set)
+	return c.sweep != "" || slices.ContainsFunc(choiceFlags, set)
 }
 
 // paced says whether a fixed rate is among what was chosen.
 func (c *benchChoice) paced() bool { return len(c.rates) > 0 || c.sweep == "rate" }
 
 // specs are the benchmarks to measure, and what was asked for and does not exist.
-func (c *benchChoice) specs(profile string, set func(string) bool) (specs []bench.Spec, dropped []string, err error) {
-	processors, err := topology.Read()
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) { // then all are free
-		return nil, nil, err
-	}
+func (c *benchChoice) specs(profile string, set func(string) bool, processors topology.Topology) (specs []bench.Spec, dropped []string, err error) {
 	if !c.chosen(set) {
 		return benchProfiles[profile].specs(processors), nil, nil
+	}
+	for _, flag := range choiceFlags {
+		if values := c.values(flag); set(flag) && len(*values) == 0 {
+			return nil, nil, fmt.Errorf("--%s is empty: write a value, or leave it out", flag)
+		}
 	}
 	if err := c.applySweep(set); err != nil {
 		return nil, nil, err
@@ -119,7 +128,7 @@ func (c *benchChoice) applySweep(set func(string) bool) error {
 	if set(c.sweep) {
 		return fmt.Errorf("--sweep %s and --%s: write one of them", c.sweep, c.sweep)
 	}
-	*map[string]*[]string{"size": &c.sizes, "flows": &c.flows, "rate": &c.rates}[c.sweep] = sweeps[c.sweep]
+	*c.values(c.sweep) = sweeps[c.sweep]
 	return nil
 }
 

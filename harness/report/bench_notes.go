@@ -90,8 +90,9 @@ func (r *remarks) taint(b bench.Result) {
 	}
 	interval := b.CI95.LowNS != 0 || b.CI95.HighNS != 0
 	if interval && b.CI95.Confidence > 0 && b.CI95.Confidence < 0.95 {
-		r.caveat("the interval %s holds with %.1f %%: %s are too few for 95 %%",
-			humanInterval(b.CI95.LowNS, b.CI95.HighNS), b.CI95.Confidence*100, count(len(b.Counted()), "restart"))
+		r.caveat("the interval %s holds with %.1f %%: %s %s too few for 95 %%",
+			humanInterval(b.CI95.LowNS, b.CI95.HighNS), b.CI95.Confidence*100,
+			count(len(b.Counted()), "restart"), plural(len(b.Counted()), "is", "are"))
 	}
 	if b.Ended == bench.EndedTime {
 		r.caveat("the time was over after %s", count(len(b.Restarts), "restart"))
