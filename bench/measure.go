@@ -195,21 +195,26 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 func (b *benchmarks) more(rounds int, plan Plan) (bool, string) {
 	now := time.Since(b.began)
 	b.longest, b.previous = max(b.longest, now-b.previous), now
+	if rounds >= plan.Restarts && b.precise(plan.Precision) {
+		if plan.Precision == 0 {
+			return false, EndedRestarts
+		}
+		return false, EndedPrecision
+	}
 	if rounds > 0 && plan.Limit > 0 && now+b.longest > plan.Limit {
 		return false, EndedTime
 	}
-	if rounds < plan.Restarts {
-		return true, ""
-	}
-	if plan.Precision == 0 {
-		return false, EndedRestarts
-	}
+	return true, ""
+}
+
+// precise says whether the interval of each median is as narrow as was asked for.
+func (b *benchmarks) precise(share float64) bool {
 	for _, one := range b.all {
-		if one.missing == nil && !precise(one.tally.medians(), plan.Precision) {
-			return true, ""
+		if share > 0 && one.missing == nil && !precise(one.tally.medians(), share) {
+			return false
 		}
 	}
-	return false, EndedPrecision
+	return true
 }
 
 // precise says whether the interval of a median is as narrow as it should be.

@@ -89,13 +89,10 @@ func (r *remarks) taint(b bench.Result) {
 		r.caveat("%d of %s tainted and left out: %s", tainted, count(len(b.Restarts), "restart"), strings.Join(reasons, ", "))
 	}
 	interval := b.CI95.LowNS != 0 || b.CI95.HighNS != 0
-	if interval && b.CI95.Confidence > 0 && b.CI95.Confidence < 0.95 {
+	if interval && b.Inconclusive == "" && b.CI95.Confidence > 0 && b.CI95.Confidence < 0.95 {
 		r.caveat("the interval %s holds with %.1f %%: %s %s too few for 95 %%",
 			humanInterval(b.CI95.LowNS, b.CI95.HighNS), b.CI95.Confidence*100,
 			count(len(b.Counted()), "restart"), plural(len(b.Counted()), "is", "are"))
-	}
-	if b.Ended == bench.EndedTime {
-		r.caveat("the time was over after %s", count(len(b.Restarts), "restart"))
 	}
 	if b.Conditions.Unsteady > 0 {
 		r.caveat("the warm-up of %d of %s ended without becoming steady", b.Conditions.Unsteady, count(len(b.Counted()), "restart"))
@@ -111,7 +108,7 @@ func (r *remarks) rate(b bench.Result) {
 	if b.Lost > 0 {
 		r.caveat("%s without an answer, counted as the timeout", count(int(b.Lost), "datagram"))
 	}
-	if _, given := b.Service["p50_ns"]; !given {
+	if _, given := b.Service["p50_ns"]; !given || b.Inconclusive != "" {
 		return
 	}
 	var parts []string
@@ -169,6 +166,9 @@ func (r *remarks) surroundings(b bench.Result) {
 // placement says which processors a free benchmark got, and when that makes it two
 // benchmarks.
 func (r *remarks) placement(b bench.Result) {
+	if b.Inconclusive != "" {
+		return
+	}
 	if len(b.ModesNS) > 1 {
 		var peaks []string
 		for _, ns := range b.ModesNS {

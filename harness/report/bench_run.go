@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,8 +52,11 @@ func BenchText(r *BenchRun, style Style) func(io.Writer) error {
 		p.header(r.Tool, r.Host)
 		p.benchmarks(r.Benchmarks)
 		p.sweeps(r.Benchmarks)
-		p.line()
-		for _, n := range r.notes() {
+		notes := r.notes()
+		if len(notes) > 0 {
+			p.line()
+		}
+		for _, n := range notes {
 			for i, line := range terminal.Wrap(n.Text, p.style.Width-2) {
 				bullet := "· "
 				if i > 0 {
@@ -99,6 +103,9 @@ func (r *BenchRun) notes() []benchNote {
 	var notes remarks
 	for _, d := range r.Dropped {
 		notes.caveat("not measured: %s", d)
+	}
+	if over := slices.IndexFunc(r.Benchmarks, func(b bench.Result) bool { return b.Ended == bench.EndedTime }); over >= 0 {
+		notes.caveat("the time was over after %s of each: --duration gives more", count(len(r.Benchmarks[over].Restarts), "restart"))
 	}
 	measured, clockNS := 0, 0.0
 	lacking := map[string]int{}

@@ -71,8 +71,15 @@ func rateCell(b bench.Result) string {
 }
 
 func switchesCell(b bench.Result) string {
+	if !observed(b) {
+		return notGiven
+	}
 	return figure(b.Conditions.VoluntaryPerOp + b.Conditions.InvoluntaryPerOp)
 }
+
+// observed says whether there is anything seen beside a benchmark. In reports of
+// before it was looked at there is not; since then the clock costs something.
+func observed(b bench.Result) bool { return b.Conditions.ClockNS > 0 }
 
 // outcome is what became of a benchmark without figures to be told.
 type outcome struct {

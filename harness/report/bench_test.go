@@ -119,8 +119,11 @@ func TestBenchNotes(t *testing.T) {
 			plain(func(r *bench.Result) { r.Restarts, r.CI95.Confidence = r.Restarts[:4], 0.875 }),
 			[]string{"the interval 19.6–20.6 µs holds with 87.5 %: 4 restarts are too few for 95 %"},
 		},
-		"time over": {plain(func(r *bench.Result) { r.Ended = bench.EndedTime }), []string{"the time was over after 10 restarts"}},
-		"unsteady":  {plain(func(r *bench.Result) { r.Conditions.Unsteady = 2 }), []string{"the warm-up of 2 of 10 restarts ended without becoming steady"}},
+		"figures of what is inconclusive": {plain(func(r *bench.Result) {
+			r.Inconclusive, r.ModesNS, r.RateHz = "6 of 10 restarts are tainted: steal", []float64{14_000, 55_000}, 1000
+			r.Service = map[string]float64{"p50_ns": 14_000}
+		}), nil},
+		"unsteady": {plain(func(r *bench.Result) { r.Conditions.Unsteady = 2 }), []string{"the warm-up of 2 of 10 restarts ended without becoming steady"}},
 		"rate missed": {
 			plain(func(r *bench.Result) { r.RateHz, r.RatePerS = 200_000, 69_812 }),
 			[]string{"200,000/s were asked for, and 69,812/s reached: the response times tell of the queue"},
@@ -142,6 +145,37 @@ func TestBenchNotes(t *testing.T) {
 		},
 	} {
 		if diff := cmp.Diff(c.want, benchCaveats(c.result)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Notes that hold for all benchmarks.
+func TestBenchRunNotes(t *testing.T) {
+	one := func() *BenchRun {
+		return &BenchRun{Benchmarks: []bench.Result{benchtest.Result(bench.Spec{Transport: bench.TCP}, 14_000, 120_000)}}
+	}
+	for name, c := range map[string]struct {
+		edit func(*BenchRun)
+		want []benchNote
+	}{
+		"dropped":     {func(r *BenchRun) { r.Dropped = []string{"op crr: pipe has rr"} }, []benchNote{{true, "not measured: op crr: pipe has rr"}}},
+		"time over":   {func(r *BenchRun) { r.Benchmarks[0].Ended = bench.EndedTime }, []benchNote{{true, "the time was over after 10 restarts of each: --duration gives more"}}},
+		"slow clock":  {func(r *BenchRun) { r.Host.ClockSource = "hpet" }, []benchNote{{true, "the clock source is hpet, not tsc: a reading costs more, and may be coarse"}}},
+		"good clock":  {func(r *BenchRun) { r.Host.ClockSource = "tsc" }, nil},
+		"stolen time": {func(r *BenchRun) { r.Noise.Steal = 0.02 }, []benchNote{{true, "the hypervisor kept 2.00 % of the processor time while this was measured"}}},
+		"few samples": {func(r *BenchRun) { delete(r.Benchmarks[0].Percentiles, "p99.99_ns") }, []benchNote{
+			{false, "– is a percentile that the samples do not bear: p99.99 (takes 100,000 samples, which 1 of 1 have not)"},
+		}},
+	} {
+		r := one()
+		c.edit(r)
+		got := r.notes()
+		always := []benchNote{
+			{false, "a sample holds one reading of the clock, which costs 27.5 ns"},
+			{false, "± is the 95 % interval of the median over restarts; CPU and context switches are those of both ends"},
+		}
+		if diff := cmp.Diff(append(c.want, always...), []benchNote(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -95,6 +95,9 @@ func figures(measurements map[string]float64) []fact {
 
 // conditionFacts are what was seen beside a benchmark, in human units.
 func conditionFacts(b bench.Result) []fact {
+	if !observed(b) {
+		return nil
+	}
 	c := b.Conditions
 	told := func(v float64) string {
 		if v < 0 {
