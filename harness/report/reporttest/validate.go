@@ -1,5 +1,5 @@
 // Package reporttest lets the tests of any package hold a report against
-// docs/report.schema.json.
+// docs/report.schema.json, and benchmarks against docs/bench.schema.json.
 package reporttest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 
@@ -25,10 +25,13 @@ func Validate(t testing.TB, document []byte) {
 }
 
 // Check returns what of the document does not follow the schema, or nil.
-func Check(document []byte) error { return follows(document, compiled) }
+func Check(document []byte) error { return follows(document, reportSchema) }
 
-// CheckLadders does so for docs/bench_ladder.schema.json.
-func CheckLadders(document []byte) error { return follows(document, compiledLadders) }
+// CheckBench is Check for what `loopcheck bench --json` prints.
+func CheckBench(document []byte) error { return follows(document, benchSchema) }
+
+// CheckLadders is Check for what `loopcheck bench ladder --json` prints.
+func CheckLadders(document []byte) error { return follows(document, ladderSchema) }
 
 func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
@@ -46,39 +49,34 @@ func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error
 }
 
 var (
-	compiled        = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
-	compiledLadders = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
+	reportSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
+	benchSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
+	ladderSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
 )
 
-// schemas are where those of docs say that they are: they refer to each other by it.
-const schemas = "https://github.com/loopcheck/loopcheck/docs/"
-
-// compile reads a schema of docs. It may refer to that of the report.
+// compile compiles a schema of docs. What it refers to is looked for beside it,
+// and nowhere else.
 func compile(name string) (*jsonschema.Schema, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
+	docs := filepath.Join(root, "docs")
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	for _, part := range slices.Compact([]string{"report.schema.json", name}) {
-		text, err := os.ReadFile(filepath.Join(root, "docs", part))
-		if err != nil {
-			return nil, fmt.Errorf("read a schema: %w", err)
-		}
-		document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-		if err != nil {
-			return nil, fmt.Errorf("parse %s: %w", part, err)
-		}
-		if err := compiler.AddResource(schemas+part, document); err != nil {
-			return nil, fmt.Errorf("take up %s: %w", part, err)
-		}
-	}
-	schema, err := compiler.Compile(schemas + name)
+	compiler.UseLoader(jsonschema.SchemeURLLoader{"file": jsonschema.FileLoader{}, "https": beside(docs)})
+	schema, err := compiler.Compile(filepath.Join(docs, name))
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
 	return schema, nil
+}
+
+// beside loads what has a published address from a folder.
+type beside string
+
+func (dir beside) Load(address string) (any, error) {
+	return jsonschema.FileLoader{}.Load("file://" + filepath.Join(string(dir), path.Base(address)))
 }
 
 // startedIn is the folder of the package under test, read before a test can
