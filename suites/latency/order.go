@@ -18,8 +18,7 @@ import (
 // maxOverLocal is how many times as long as over the slower of a pipe and a unix
 // socket a round trip over TCP or UDP may take. All four block, wake and copy
 // alike, so that what differs is the path through the network stack. On stacks that
-// are in order it was 0.9 to 1.6 times with both ends on one core, beside busy
-// loops too. At 5 times a packet spends longer in rules, taps and queues than on
+// are in order it was 0.7 to 1.5 times with both ends on one core. At 5 times a packet spends longer in rules, taps and queues than on
 // all the rest of its way.
 const maxOverLocal = 5
 
@@ -38,7 +37,7 @@ var slowStackRemedies = []string{
 var _ = suite.It("takes for a TCP round trip a time of the order of a unix socket's", check.Check{
 	ID: "LAT-003", Grade: check.GradeWarn, Benchmark: true, OS: "linux", Timeout: orderTimeout,
 	Source: "linux",
-	Asks:   "Makes round trips of 64 bytes with both ends on one core, over TCP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. TCP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 0.9 to 1.6 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns where the median ratio is above 5 twice in a row.",
+	Asks:   "Makes round trips of 64 bytes with both ends on one core, over TCP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. TCP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 0.7 to 1.5 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns where the median ratio is above 5 twice in a row.",
 	Why:    "A request to a local database, cache or sidecar passes the network stack four times or more. What rules, taps and queues add there is added to each of them, and no service shows where it comes from.",
 	Causes: slowStackCauses, Remedies: slowStackRemedies,
 }, func(ctx SpecContext) { takesTheOrderOfLocal(ctx, bench.TCP) })
@@ -46,7 +45,7 @@ var _ = suite.It("takes for a TCP round trip a time of the order of a unix socke
 var _ = suite.It("takes for a UDP round trip a time of the order of a unix socket's", check.Check{
 	ID: "LAT-004", Grade: check.GradeWarn, Benchmark: true, OS: "linux", Timeout: orderTimeout,
 	Source: "linux",
-	Asks:   "Makes round trips of 64 bytes with both ends on one core, over UDP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. UDP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 0.9 to 1.6 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns where the median ratio is above 5 twice in a row.",
+	Asks:   "Makes round trips of 64 bytes with both ends on one core, over UDP on 127.0.0.1, a unix socket and a pipe in turns, for 5 ms over each of 6 fresh pairs. UDP may take up to 5 times as long as the slower of the other two; on stacks that are in order it was 0.7 to 1.5 times. All wake and copy alike, so no figure of ours and no slow processor decides. It warns where the median ratio is above 5 twice in a row.",
 	Why:    "Each look-up of a name at a local resolver, each metric for statsd and each packet of QUIC passes the network stack. What rules, taps and queues add there is added to each of them.",
 	Causes: slowStackCauses, Remedies: slowStackRemedies,
 }, func(ctx SpecContext) { takesTheOrderOfLocal(ctx, bench.UDP) })
