@@ -28,8 +28,6 @@ const (
 	// openingTime bounds how long as many as there are to be take to be opened, where
 	// each takes some tens of microseconds on a stack that is in order.
 	openingTime = time.Second
-	// fewestRounds tell something.
-	fewestRounds = 3
 	// maxBesideIdle is how many times as long a round trip may take beside them. On
 	// stacks that are in order it was 0.9 to 1.2 times: sockets are found by a hash.
 	maxBesideIdle = 1.5

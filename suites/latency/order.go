@@ -109,12 +109,17 @@ type difference struct {
 	what, base string
 }
 
+// fewestRounds tell something of a ratio.
+const fewestRounds = 3
+
 // ratioAbove measures, and once more where the ratio is above a bound: it says what
-// was seen where both are, and is empty otherwise. Where the machine was busy
-// elsewhere a ratio above the bound is inconclusive.
+// was seen where both are, and is empty otherwise. A ratio above the bound is
+// inconclusive where the machine was busy elsewhere, where there are few rounds, and
+// where they are so far apart that its interval reaches half the way down to 1.
 func ratioAbove(bound float64, measure func() difference) (seen string) {
 	GinkgoHelper()
 	for range 2 {
+		load := spec.StartLoad()
 		d := measure()
 		spec.Measure("ratio_to_"+d.base, d.Ratio)
 		if d.Ratio <= bound {
@@ -122,8 +127,12 @@ func ratioAbove(bound float64, measure func() difference) (seen string) {
 		}
 		seen = fmt.Sprintf("%s took %.1f times as long as %s (interval %.1f to %.1f, over %d rounds), and may take %g times as long",
 			d.what, d.Ratio, d.base, d.RatioLow, d.RatioHigh, d.Rounds, bound)
-		if d.Inconclusive != "" {
+		switch {
+		case d.Inconclusive != "":
 			spec.Inconclusive("%s, but %s", seen, d.Inconclusive)
+		case d.Rounds < fewestRounds, d.RatioLow <= (1+bound)/2:
+			how, _ := load.Starved()
+			spec.Inconclusive("%s, but the rounds are too few or too far apart, while %s", seen, how)
 		}
 	}
 	return seen
