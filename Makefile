@@ -7,6 +7,8 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 TESTFLAGS ?=
 # Runs of each kind: make soak N=100
 N       ?= 10
+# Flags for the peers: make bench-peers PEERSFLAGS='--only tcp/rr --markdown'
+PEERSFLAGS ?=
 
 export CGO_ENABLED = 0
 BUILD    = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
@@ -14,7 +16,7 @@ BINARY   = bin/loopcheck
 SYSTEMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL = help
-.PHONY: run test bench lint vuln build dist sample docs soak faultlab clean help
+.PHONY: run test bench bench-peers lint vuln build dist sample docs soak faultlab clean help
 
 run: build ## check this machine's loopback and write reports/latest/report.html
 	@$(BINARY) run
@@ -24,6 +26,10 @@ test: ## run every test
 
 bench: build ## measure what loopcheck itself costs
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: ## measure loopcheck beside C and other tools, in turn: some 20 minutes
+	@$(GO) build -o bin/peers ./bench/peers
+	@bin/peers $(PEERSFLAGS)
 
 lint: bin/tools ## check format, vet on every system, static analysis, modules
 	@files=$$(bin/tools/gofumpt -l .) && test -z "$$files" || { echo "$$files"; echo 'not formatted: run bin/tools/gofumpt -w .'; exit 1; }
@@ -73,4 +79,4 @@ clean: ## remove what was built; reports stay
 	rm -rf bin dist
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
