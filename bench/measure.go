@@ -43,6 +43,7 @@ const (
 type Progress struct {
 	Name    string // of the benchmark
 	Index   int    // of the Spec among those given
+	Of      int    // how many benchmarks take turns
 	Round   int    // of Rounds, from 0
 	Rounds  int    // 0 where the precision decides
 	Restart Restart
@@ -182,7 +183,7 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 		return err
 	}
 	if plan.Progress != nil {
-		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
+		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Of: len(b.all), Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
 		if plan.Precision > 0 {
 			p.Rounds = 0
 		}

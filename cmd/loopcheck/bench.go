@@ -50,6 +50,7 @@ func newBench(a *app) *cobra.Command {
 		}
 		return a.bench(o, specs, dropped, plan)
 	}
+	cmd.AddCommand(newBenchLadder(a))
 	return cmd
 }
 

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"valid":       validReport,
 			"valid-bench": validBench,
 			"json":        oneDocument,
+			"ladder":      validLadder,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -120,6 +121,14 @@ func validBench(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: valid-bench FILE")
 	}
 	ts.Check(reporttest.CheckBench([]byte(ts.ReadFile(args[0]))))
+}
+
+// ladder FILE expects a ladder that follows the published schema.
+func validLadder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ladder FILE")
+	}
+	ts.Check(reporttest.CheckLadders([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

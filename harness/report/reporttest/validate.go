@@ -30,6 +30,9 @@ func Check(document []byte) error { return follows(document, reportSchema) }
 // CheckBench is Check for what `loopcheck bench --json` prints.
 func CheckBench(document []byte) error { return follows(document, benchSchema) }
 
+// CheckLadders is Check for what `loopcheck bench ladder --json` prints.
+func CheckLadders(document []byte) error { return follows(document, ladderSchema) }
+
 func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
@@ -48,6 +51,7 @@ func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error
 var (
 	reportSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
 	benchSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
+	ladderSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
 )
 
 // compile compiles a schema of docs. What it refers to is looked for beside it,
