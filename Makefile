@@ -56,11 +56,14 @@ dist: ## build dist/ for every system, with checksums
 	done
 	@cd dist && sha256sum loopcheck-* > SHA256SUMS
 
-sample: build ## make the committed sample report anew, and the README's sample output from it
+sample: build ## make the committed samples anew, and what README and docs/bench.md show of them
 	$(BINARY) run
 	@mkdir -p reports/sample
 	@cp reports/latest/report.json reports/latest/report.html reports/latest/report.junit.xml reports/sample/
-	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
+	cd reports/sample && ../../$(BINARY) bench --out bench.json
+	cd reports/sample && ../../$(BINARY) bench --transport tcp --placement same-core --rate 1000,20000,400000 --out bench-rate.json
+	cd reports/sample && ../../$(BINARY) bench --transport unix --placement same-core --sweep size --out bench-sweep.json
+	$(GO) test -count=1 ./cmd/loopcheck -run 'TestReadmeShowsTheSample|TestThePageShowsWhatBenchPrints' -update
 
 docs: ## make docs/checks.md anew from the checks
 	$(GO) test -count=1 ./cmd/loopcheck -run TestChecksAreDocumented -update
