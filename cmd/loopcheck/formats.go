@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,13 +80,4 @@ func (a *app) printAlso(files []alsoFile, r *report.Report) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// unwritable makes a usage error of a path that the user may not or cannot write
-// to.
-func unwritable(flag string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return usagef("%s: %w: choose another file", flag, err)
-	}
-	return err
 }

@@ -25,7 +25,7 @@ func newReport(a *app) *cobra.Command {
 		Args:  noSubcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRender(a), newIndex(a))
+	cmd.AddCommand(newRender(a), newIndex(a), newMerge(a))
 	return cmd
 }
 

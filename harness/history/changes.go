@@ -91,7 +91,7 @@ func prune(values []float64, cuts []int, level float64) []Change {
 			if i+1 < len(cuts) {
 				to = cuts[i+1]
 			}
-			c := Change{At: at, Before: median(values[from:at]), After: median(values[at:to])}
+			c := Change{At: at, Before: Median(values[from:at]), After: Median(values[at:to])}
 			c.P = 2 * upperTail(deviation(values[from:to], at-from))
 			changes[i] = c
 			weakness := c.P
@@ -200,7 +200,9 @@ func ranks(values []float64) (r []float64, ties float64) {
 // upperTail is the chance of a standard normal variable above z.
 func upperTail(z float64) float64 { return math.Erfc(z/math.Sqrt2) / 2 }
 
-func median(values []float64) float64 {
+// Median is the middle of values, of which there has to be one, or the mean of the
+// two in the middle.
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2
 	if len(sorted)%2 == 1 {

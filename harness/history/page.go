@@ -71,12 +71,12 @@ type machineView struct {
 }
 
 type benchmarkView struct {
-	Name         string
-	Plot         plot
-	Levels       []levelView
-	Newest       []pointView
-	Inconclusive int
-	Summary      string
+	Name          string
+	Plot          plot
+	Levels        []levelView
+	Newest        []pointView
+	Inconclusive  int
+	Runs, Changes int
 }
 
 // levelView is a stretch of runs between change points.
@@ -96,13 +96,13 @@ type pointView struct {
 }
 
 type checkView struct {
-	ID, Title string
-	Now       check.State
-	Bars      []bar
-	Width     int
-	Stretches []stretchView
-	Hidden    int
-	Summary   string
+	ID, Title     string
+	Now           check.State
+	Bars          []bar
+	Width         int
+	Stretches     []stretchView
+	Hidden        int
+	Runs, Changes int
 }
 
 type stretchView struct {
@@ -201,7 +201,7 @@ func benchmarkViewOf(b benchmarkTrend, views map[string]runView) benchmarkView {
 		values := b.MediansNS[from:to]
 		level := levelView{
 			Number: i, From: views[b.Runs[from].Folder], To: views[b.Runs[to-1].Folder], N: to - from,
-			MedianNS: median(values), LowNS: slices.Min(values), HighNS: slices.Max(values),
+			MedianNS: Median(values), LowNS: slices.Min(values), HighNS: slices.Max(values),
 		}
 		if i > 0 {
 			level.Changed, level.Effect, level.P = true, b.Changes[i-1].Effect(), chance(b.Changes[i-1].P)
@@ -211,7 +211,7 @@ func benchmarkViewOf(b benchmarkTrend, views map[string]runView) benchmarkView {
 	for i := len(b.Runs) - 1; i >= 0 && len(v.Newest) < newestPoints; i-- {
 		v.Newest = append(v.Newest, pointView{views[b.Runs[i].Folder], b.MediansNS[i]})
 	}
-	v.Summary = fmt.Sprintf("%d runs, %d change points", len(b.Runs), len(b.Changes))
+	v.Runs, v.Changes = len(b.Runs), len(b.Changes)
 	return v
 }
 
@@ -228,7 +228,7 @@ func checkViewOf(t checkTrend, views map[string]runView) checkView {
 	v := checkView{
 		ID: terminal.Harmless(t.ID), Title: strings.ReplaceAll(terminal.Harmless(t.Title), "\n", " "),
 		Now: last.State, Bars: barsOf(t), Width: plotWidth,
-		Summary: fmt.Sprintf("%d runs, %d changes", t.Runs, len(t.Stretches)-1),
+		Runs: t.Runs, Changes: len(t.Stretches) - 1,
 	}
 	for _, s := range slices.Backward(t.Stretches) {
 		if len(v.Stretches) == newestStretches {

@@ -59,11 +59,11 @@ func plotOf(b benchmarkTrend) plot {
 	p.Line = line.String()
 	from := 0
 	for i, c := range b.Changes {
-		p.Levels = append(p.Levels, levelLine{x(float64(from)), x(float64(c.At)), y(median(b.MediansNS[from:c.At]))})
+		p.Levels = append(p.Levels, levelLine{x(float64(from)), x(float64(c.At)), y(Median(b.MediansNS[from:c.At]))})
 		p.Marks = append(p.Marks, mark{i + 1, x(float64(c.At))})
 		from = c.At
 	}
-	p.Levels = append(p.Levels, levelLine{x(float64(from)), plotWidth, y(median(b.MediansNS[from:]))})
+	p.Levels = append(p.Levels, levelLine{x(float64(from)), plotWidth, y(Median(b.MediansNS[from:]))})
 	return p
 }
 

@@ -57,3 +57,7 @@ func hashSource(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
+
+// Latency is a time in nanoseconds as the report tells it, with three significant
+// digits and a unit.
+func Latency(ns float64) string { return humanNS(ns) }
