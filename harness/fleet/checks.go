@@ -3,7 +3,6 @@ package fleet
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -119,8 +118,6 @@ func (f *Fleet) on(c Check, state check.State) []string {
 	}
 	return names
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // counted is a number with its noun.
 func counted(n int, noun string) string {

@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -143,7 +144,7 @@ func nameApart(machines []Machine) {
 		m.Name = cmp.Or(m.Hostname, "unnamed")
 		count[m.Name]++
 		if n := count[m.Name]; n > 1 {
-			m.Name += " #" + itoa(n)
+			m.Name = fmt.Sprintf("%s #%d", m.Name, n)
 		}
 	}
 }
@@ -182,6 +183,10 @@ func (f *Fleet) Sentence() string {
 			failing++
 		}
 	}
-	return counted(failing, "machine") + " of " + itoa(len(f.Machines)) + " with failed checks; " +
-		counted(len(f.Checks), "check") + " to look at; " + counted(outliers, "outlier") + " among the benchmarks."
+	have := "have"
+	if failing == 1 {
+		have = "has"
+	}
+	return fmt.Sprintf("%d of %s %s failed checks; %s to look at; %s among the benchmarks.",
+		failing, counted(len(f.Machines), "machine"), have, counted(len(f.Checks), "check"), counted(outliers, "outlier"))
 }
