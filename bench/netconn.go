@@ -171,7 +171,7 @@ func (e *netEngine) look(sequence uint64) {
 
 // hasFamily says with a *MissingError that there is no ::1.
 func hasFamily(s Spec) error {
-	if s.Transport != TCP6 && s.Transport != UDP6 {
+	if s.Transport != TCP6 && s.Transport != UDP6 && s.Transport != ICMP6 {
 		return nil
 	}
 	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})

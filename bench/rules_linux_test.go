@@ -46,7 +46,7 @@ func aFewRestarts(t *testing.T, n int) rulesOrder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rulesOrder{pairs[0], n, 10 * time.Millisecond}
+	return rulesOrder{Pair: pairs[0], Restarts: n, Window: 10 * time.Millisecond}
 }
 
 func filter(rules ...string) string {

@@ -14,8 +14,13 @@ import (
 
 // units are those of a line, and which way is better.
 var units = []struct{ name, better string }{
-	{"ns/op", "lower"}, {"p50-ns", "lower"}, {"p90-ns", "lower"}, {"p99-ns", "lower"},
-	{"ops/s", "higher"}, {"B/s", "higher"}, {"cpu-ns/op", "lower"},
+	{"ns/op", "lower"},
+	{"p50-ns", "lower"},
+	{"p90-ns", "lower"},
+	{"p99-ns", "lower"},
+	{"ops/s", "higher"},
+	{"B/s", "higher"},
+	{"cpu-ns/op", "lower"},
 }
 
 // Benchfmt writes the Go benchmark format (golang.org/design/14313-benchmark-format),
@@ -92,7 +97,7 @@ func values(s bench.Spec, one bench.Restart) []benchfmt.Value {
 	add(one.P99NS, "p99-ns")
 	add(one.RatePerS(), "ops/s")
 	if s.Op == bench.Stream {
-		add(one.RatePerS()*float64(s.SizeBytes), "B/s")
+		add(one.BytesPerS, "B/s")
 	}
 	add(one.CPUNSPerOp, "cpu-ns/op")
 	return all

@@ -8,8 +8,9 @@
 // rr sends SIZE bytes and waits for as many, over one connection. crr connects,
 // sends, receives, and closes with a reset (SO_LINGER of zero), over and over.
 // Both ends block, each on a thread that stays on its processor; a processor of -1
-// leaves it to the scheduler. A tenth of the time goes before, unmeasured. What is
-// printed is one line of JSON; times are nanoseconds.
+// leaves it to the scheduler. A tenth of the time goes before, unmeasured. A round
+// trip that outlasts the time is followed by one that is measured. What is printed
+// is one line of JSON; times are nanoseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -125,12 +126,14 @@ static int by_size(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 7) {
+	if (argc == 7) {
+		again = !strcmp(argv[1], "crr");
+		datagrams = !strcmp(argv[2], "udp");
+	}
+	if (argc != 7 || (!again && strcmp(argv[1], "rr")) || (!datagrams && strcmp(argv[2], "tcp"))) {
 		fprintf(stderr, "usage: floor rr|crr tcp|udp SIZE MILLISECONDS CLIENT_CPU SERVER_CPU\n");
 		return 2;
 	}
-	again = !strcmp(argv[1], "crr");
-	datagrams = !strcmp(argv[2], "udp");
 	payload = atoi(argv[3]);
 	int64_t lasts = atoll(argv[4]) * 1000000;
 	int client_cpu = atoi(argv[5]), server_cpu = atoi(argv[6]);
@@ -153,7 +156,8 @@ int main(int argc, char **argv) {
 	memset(took, 1, MOST_SAMPLES * sizeof *took);
 	int64_t begins = now() + lasts / 10, ends = begins + lasts, end = 0;
 	size_t count = 0;
-	while (end < ends && count < MOST_SAMPLES) {
+	// A machine that stood still for all of the time gives one sample at least.
+	while ((end < ends || !count) && count < MOST_SAMPLES) {
 		int64_t start = now();
 		if (again)
 			fd = connect_there();
@@ -166,7 +170,7 @@ int main(int argc, char **argv) {
 			took[count++] = end - start < UINT32_MAX ? end - start : UINT32_MAX;
 	}
 	qsort(took, count, sizeof *took, by_size);
-	printf("{\"op\":\"%s\",\"transport\":\"%s\",\"size\":%d,\"count\":%zu,\"rate_per_s\":%.0f,\"p50_ns\":%u,\"p90_ns\":%u,\"p99_ns\":%u}\n",
+	printf("{\"op\":\"%s\",\"transport\":\"%s\",\"size\":%d,\"count\":%zu,\"rate_per_s\":%.3f,\"p50_ns\":%u,\"p90_ns\":%u,\"p99_ns\":%u}\n",
 	       argv[1], argv[2], payload, count, count * 1e9 / (end - begins), took[count / 2], took[count * 9 / 10], took[count * 99 / 100]);
 	return 0;
 }

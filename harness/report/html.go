@@ -41,21 +41,21 @@ func HTML(r *Report) func(io.Writer) error {
 }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"duration":   humanDuration,
-	"ns":         humanNS,
-	"rate":       humanRate,
-	"limit":      limit,
-	"join":       strings.Join,
-	"caveats":    caveats,
-	"percentile": percentile,
-	"figures":    figures,
-	"interval":   func(i bench.Interval) string { return humanInterval(i.LowNS, i.HighNS) },
-	"grouped":    func(n any) string { return grouped(fmt.Sprint(n)) },
-	"glyph":      func(s check.State) string { return glyphs[s] },
-	"sortedKeys": func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
-	"trimNS":     func(name string) string { return strings.TrimSuffix(name, "_ns") },
-	"ordinal":    func(i int) int { return i + 1 },
-	"markOffset": func(row int) int { return 12 + 15*row },
+	"duration":     humanDuration,
+	"ns":           humanNS,
+	"bytes":        humanBytesRate,
+	"limit":        limit,
+	"join":         strings.Join,
+	"figures":      figures,
+	"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
+	"glyph":        func(s check.State) string { return glyphs[s] },
+	"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
+	"benchNotes":   benchNotes,
+	"benchCaveats": benchCaveats,
+	"outcomeOf":    outcomeOf,
+	"conditions":   conditionFacts,
+	"ordinal":      func(i int) int { return i + 1 },
+	"markOffset":   func(row int) int { return 12 + 15*row },
 	// An address of a report that was read may have any zone.
 	"harmless":    terminal.Harmless,
 	"scopeCounts": scopeCounts,
@@ -76,12 +76,13 @@ type pageView struct {
 	When   string
 	Counts []stateCount
 	concerns
-	Sections    []suiteView
-	Skips       []skipGroup
-	Percentiles []string // names that occur, in order
-	Plots       []benchmarkView
-	HostFacts   []fact
-	NoiseFacts  []fact
+	Sections   []suiteView
+	Skips      []skipGroup
+	Columns    []benchColumn
+	Placed     []placed
+	Plots      []benchmarkView
+	HostFacts  []fact
+	NoiseFacts []fact
 	// FirewallView is nil where no firewall was asked about.
 	FirewallView *firewallView
 }
@@ -117,7 +118,8 @@ func viewOf(r *Report) pageView {
 		Counts:       countsOf(r.Summary),
 		concerns:     r.concerns(),
 		Skips:        r.skipGroups(),
-		Percentiles:  percentileNames(r.Benchmarks),
+		Columns:      benchColumns,
+		Placed:       byPlacement(r.Benchmarks),
 		HostFacts:    machineFacts(r),
 		NoiseFacts:   noiseFacts(r),
 		FirewallView: r.firewallView(),

@@ -34,6 +34,7 @@ func JSON(r *Report) func(io.Writer) error {
 		}
 		for _, b := range r.Benchmarks {
 			maps.DeleteFunc(b.Percentiles, notFinite)
+			maps.DeleteFunc(b.Service, notFinite)
 		}
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
