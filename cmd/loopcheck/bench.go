@@ -84,7 +84,7 @@ Ctrl-C prints what there is so far.`,
   loopcheck bench --transport tcp --rate 1000,10000 --precision 0.02
   loopcheck bench --transport unix --sweep size
   loopcheck bench --format benchfmt > new.txt && benchstat old.txt new.txt`,
-		Args: noArguments,
+		Args: noSubcommand,
 	}
 	f := cmd.Flags()
 	o.choice.flags(cmd)
