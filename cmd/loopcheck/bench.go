@@ -97,7 +97,7 @@ Ctrl-C prints what there is so far.`,
 	o.output.flags(cmd)
 	for flag, values := range map[string][]string{
 		"transport": bench.Transports, "op": bench.Ops, "engine": bench.Engines, "placement": placementNames(), "sweep": sweepable,
-		"profile": profileNames, "format": formatNames, "fail-on": benchStates,
+		"profile": profileNames, "format": benchFormatNames, "fail-on": benchStates,
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
