@@ -1,9 +1,7 @@
 package report
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -62,7 +60,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"harmless":    terminal.Harmless,
 	"scopeCounts": scopeCounts,
 	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
-}).Parse(firewallHTML + pageHTML))
+}).Parse(partsHTML + firewallHTML + pageHTML))
 
 // glyphs stand beside the word of a state, never instead of it.
 var glyphs = map[check.State]string{
@@ -111,14 +109,7 @@ type fact struct{ Name, Value string }
 func viewOf(r *Report) pageView {
 	v := pageView{
 		Report: r,
-		Policy: strings.Join([]string{
-			"default-src 'none'",
-			"style-src " + hashSource(pageCSS),
-			"script-src " + hashSource(pageJS),
-			"img-src data:",
-			"base-uri 'none'",
-			"form-action 'none'",
-		}, "; "),
+		Policy: contentPolicy(pageCSS, pageJS),
 		// Both files are the project's own; wrapped whole, the template changes
 		// no byte of what was hashed.
 		Style:        template.HTML("<style>" + pageCSS + "</style>"),
@@ -141,11 +132,6 @@ func viewOf(r *Report) pageView {
 		v.Plots = append(v.Plots, benchmarkView{Result: b, Plot: distributionOf(b)})
 	}
 	return v
-}
-
-func hashSource(content string) string {
-	sum := sha256.Sum256([]byte(content))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // countsOf lists the states that occur, passes first.
