@@ -78,7 +78,7 @@ func compare(ctx context.Context, sides []Side, rounds Rounds, measured func(con
 		r.Round = round
 		c.Sides[side].Restarts = append(c.Sides[side].Restarts, r)
 		if rounds.Progress != nil {
-			rounds.Progress(Progress{Name: sides[side].Name(), Index: side, Round: round, Rounds: rounds.Kept, Restart: r, Elapsed: time.Since(began)})
+			rounds.Progress(Progress{Name: sides[side].Name(), Index: side, Of: len(sides), Round: round, Rounds: rounds.Kept, Restart: r, Elapsed: time.Since(began)})
 		}
 		return nil
 	}, func(made int) bool {

@@ -174,7 +174,7 @@ func TestAQuantityTakesAllSides(t *testing.T) {
 }
 
 // Of sides whose true ratio is known, the interval of 95 % holds it about as often
-// as it says: the bootstrap of a median of 30 is known to fall a little short.
+// as it says, though sides drift and have outliers.
 func TestIntervalsHoldTheTrueRatio(t *testing.T) {
 	const comparisons, rounds = 120, 30
 	for _, truth := range []float64{1, 1.05, 3} {

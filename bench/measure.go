@@ -43,6 +43,7 @@ const (
 type Progress struct {
 	Name    string // of the benchmark
 	Index   int    // of the Spec among those given
+	Of      int    // how many benchmarks take turns
 	Round   int    // of Rounds, from 0
 	Rounds  int    // 0 where the precision decides
 	Restart Restart
@@ -182,7 +183,7 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 		return err
 	}
 	if plan.Progress != nil {
-		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
+		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Of: len(b.all), Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
 		if plan.Precision > 0 {
 			p.Rounds = 0
 		}
@@ -195,21 +196,29 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 func (b *benchmarks) more(rounds int, plan Plan) (bool, string) {
 	now := time.Since(b.began)
 	b.longest, b.previous = max(b.longest, now-b.previous), now
+	// Of many rounds one more changes little, and each look sorts all of them.
+	look := rounds%max(rounds/100, 1) == 0
+	switch {
+	case rounds < plan.Restarts:
+	case plan.Precision == 0:
+		return false, EndedRestarts
+	case look && b.precise(plan.Precision):
+		return false, EndedPrecision
+	}
 	if rounds > 0 && plan.Limit > 0 && now+b.longest > plan.Limit {
 		return false, EndedTime
 	}
-	if rounds < plan.Restarts {
-		return true, ""
-	}
-	if plan.Precision == 0 {
-		return false, EndedRestarts
-	}
+	return true, ""
+}
+
+// precise says whether the interval of each median is as narrow as was asked for.
+func (b *benchmarks) precise(share float64) bool {
 	for _, one := range b.all {
-		if one.missing == nil && !precise(one.tally.medians(), plan.Precision) {
-			return true, ""
+		if one.missing == nil && !precise(one.tally.medians(), share) {
+			return false
 		}
 	}
-	return false, EndedPrecision
+	return true
 }
 
 // precise says whether the interval of a median is as narrow as it should be.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -135,13 +136,23 @@ func udpPair(addr netip.Addr) (client, server *rawEnd, err error) {
 	return client, server, nil
 }
 
+// connectTimeout leaves TCP time to send a lost SYN again, after a second.
+const connectTimeout = 3 * time.Second
+
+// connect gives up after connectTimeout: SO_SNDTIMEO bounds it (socket(7)).
 func connect(fd int, to netip.AddrPort) error {
-	for {
+	limit := unix.NsecToTimeval(connectTimeout.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return os.NewSyscallError("setsockopt SO_SNDTIMEO", err)
+	}
+	for began := time.Now(); ; {
 		err := unix.Connect(fd, sockaddr(to))
-		if err == nil || errors.Is(err, unix.EISCONN) {
+		switch {
+		case err == nil, errors.Is(err, unix.EISCONN):
 			return nil
-		}
-		if !errors.Is(err, unix.EINTR) {
+		case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EALREADY), errors.Is(err, unix.EINTR) && time.Since(began) > connectTimeout:
+			return fmt.Errorf("connect to %v: no answer within %v: %w", to, connectTimeout, os.ErrDeadlineExceeded)
+		case !errors.Is(err, unix.EINTR):
 			return os.NewSyscallError("connect", err)
 		}
 	}

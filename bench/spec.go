@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/probe/topology"
@@ -205,7 +206,7 @@ func (s Spec) validateLoad() error {
 	case s.Flows > 1 && (s.Op != RR || s.Transport == Pipe || s.Transport == ICMP || s.Transport == ICMP6 || s.Engine == RawSpin):
 		return &SpecError{"flows", fmt.Sprint(s.Flows), "more than one are measured of rr over sockets that block"}
 	case s.RateHz < 0 || s.RateHz > MaxRateHz || s.RateHz != s.RateHz:
-		return &SpecError{"rate", fmt.Sprint(s.RateHz), fmt.Sprintf("write requests per second up to %g, or 0 for back to back", MaxRateHz)}
+		return &SpecError{"rate", fmt.Sprint(s.RateHz), fmt.Sprintf("write requests per second up to %.0f, or 0 for back to back", MaxRateHz)}
 	case s.RateHz > 0 && (s.Op != RR || s.Flows > 1):
 		return &SpecError{"rate", fmt.Sprint(s.RateHz), "a fixed rate is kept of rr over one flow"}
 	case s.Op != Burst && s.Outstanding != 0:
@@ -229,7 +230,7 @@ func (s Spec) Name() string {
 		name += fmt.Sprintf("/%dout", s.Outstanding)
 	}
 	if s.RateHz > 0 {
-		name += fmt.Sprintf("/%gHz", s.RateHz)
+		name += "/" + strconv.FormatFloat(s.RateHz, 'f', -1, 64) + "Hz"
 	}
 	return name
 }

@@ -97,7 +97,7 @@ func values(s bench.Spec, one bench.Restart) []benchfmt.Value {
 	add(one.P99NS, "p99-ns")
 	add(one.RatePerS(), "ops/s")
 	if s.Op == bench.Stream {
-		add(one.RatePerS()*float64(s.SizeBytes), "B/s")
+		add(one.BytesPerS, "B/s")
 	}
 	add(one.CPUNSPerOp, "cpu-ns/op")
 	return all

@@ -11,7 +11,7 @@ import (
 // CSVHeader is the first line of CSV. A row is one restart.
 var CSVHeader = []string{
 	"name", "transport", "op", "engine", "placement", "size_bytes", "flows", "outstanding", "rate_hz",
-	"restart", "round", "count", "duration_ns", "ops_per_s", "p50_ns", "p90_ns", "p99_ns", "cpu_ns_per_op", "taint",
+	"restart", "round", "count", "duration_ns", "ops_per_s", "bytes_per_s", "p50_ns", "p90_ns", "p99_ns", "cpu_ns_per_op", "taint",
 }
 
 // CSV writes a row a restart, the tainted ones too, in the format of RFC 4180:
@@ -28,7 +28,7 @@ func CSV(run Run) func(io.Writer) error {
 					r.Name, r.Transport, r.Op, r.Engine, string(r.Placement),
 					strconv.Itoa(r.SizeBytes), strconv.Itoa(r.Flows), strconv.Itoa(r.Outstanding), decimal(r.RateHz),
 					strconv.Itoa(i), strconv.Itoa(one.Round), strconv.FormatInt(one.Count, 10), strconv.FormatInt(int64(one.Duration), 10),
-					decimal(one.RatePerS()), decimal(one.P50NS), decimal(one.P90NS), decimal(one.P99NS), decimal(one.CPUNSPerOp),
+					decimal(one.RatePerS()), decimal(one.BytesPerS), decimal(one.P50NS), decimal(one.P90NS), decimal(one.P99NS), decimal(one.CPUNSPerOp),
 					strings.Join(one.Taint, ";"),
 				})
 			}

@@ -30,19 +30,23 @@ func (f *floorBuild) build(ctx context.Context, source string) error {
 	return f.err
 }
 
-func (f *floorBuild) compile(ctx context.Context, source string) error {
-	compiler := ""
+// findCompiler looks for a C compiler: the one that CC names, or a usual one.
+func findCompiler() (string, error) {
 	for _, name := range []string{os.Getenv("CC"), "cc", "gcc", "clang"} {
 		if name == "" {
 			continue
 		}
 		if path, err := exec.LookPath(name); err == nil {
-			compiler = path
-			break
+			return path, nil
 		}
 	}
-	if compiler == "" {
-		return errNoCompiler
+	return "", errNoCompiler
+}
+
+func (f *floorBuild) compile(ctx context.Context, source string) error {
+	compiler, err := findCompiler()
+	if err != nil {
+		return err
 	}
 	if _, err := os.Stat(source); err != nil {
 		return fmt.Errorf("the floor's source: %w: run this at the top of the repository, or write --floor FILE", err)

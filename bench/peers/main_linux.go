@@ -7,8 +7,11 @@
 //	go run ./bench/peers --only tcp/rr        those whose name matches
 //	go run ./bench/peers --markdown           the table as docs/measuring.md has it
 //	go run ./bench/peers --json peers.json    every restart
+//	go run ./bench/peers --repeat 20 --only tcp/rr/raw    runs of our own alone, and how far they differ
 //
-// It exits with 0 whatever the figures are, with 1 when a comparison failed.
+// It exits with 0 whatever the figures are, with 1 when something could not be
+// measured, with 2 when it does not know what to measure, and with 130 when it was
+// interrupted, after what there is was printed.
 package main
 
 import (
@@ -37,6 +40,10 @@ const (
 )
 
 func main() {
+	bench.Main()
+	// A reader that has gone is an error like any other, after which the temporary
+	// files are removed.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -46,6 +53,7 @@ func main() {
 // options are what the command line asks for.
 type options struct {
 	rounds   int
+	repeat   int
 	window   time.Duration
 	only     *regexp.Regexp
 	list     bool
@@ -58,18 +66,23 @@ type options struct {
 // than a few of them.
 const defaultWindow = 300 * time.Millisecond
 
-func parse(args []string, stderr io.Writer) (options, error) {
+func parse(args []string, stdout io.Writer) (options, error) {
 	var o options
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
-	f.SetOutput(stderr)
+	f.SetOutput(io.Discard) // an error is printed once, by who gets it
 	f.IntVar(&o.rounds, "rounds", bench.DefaultRounds, "how many rounds of each comparison have to count")
 	f.DurationVar(&o.window, "window", defaultWindow, "how long each restart measures for; whole seconds beside tools that know no others")
-	only := f.String("only", "", "a regular expression: make those comparisons whose name it matches")
-	f.BoolVar(&o.list, "list", false, "print the names of all comparisons")
+	f.IntVar(&o.repeat, "repeat", 0, "run benchmarks of our own so often, and print how far their medians differ")
+	only := f.String("only", "", "a regular expression: make those comparisons, or runs, whose name it matches")
+	f.BoolVar(&o.list, "list", false, "print the names of all comparisons; with --repeat of all benchmarks")
 	f.BoolVar(&o.markdown, "markdown", false, "print the table as docs/measuring.md has it")
 	f.StringVar(&o.json, "json", "", "write every restart to this file")
 	f.StringVar(&o.floor, "floor", "bench/testdata/floor.c", "the floor's source")
 	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			f.SetOutput(stdout)
+			f.Usage()
+		}
 		return o, err
 	}
 	switch {
@@ -77,6 +90,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return o, fmt.Errorf("%q is no flag: write --only REGEXP to choose comparisons", f.Arg(0))
 	case o.rounds < 1:
 		return o, fmt.Errorf("--rounds %d: write 1 or more; a ratio is worth quoting from %d", o.rounds, bench.DefaultRounds)
+	case o.repeat < 0 || o.repeat == 1:
+		return o, fmt.Errorf("--repeat %d: write 2 or more: one run does not differ", o.repeat)
 	case o.window < time.Millisecond || o.window > time.Minute:
 		return o, fmt.Errorf("--window %v: write 1ms to 1m", o.window)
 	}
@@ -89,7 +104,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 
 // run is the program. It returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
+	o, err := parse(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitDone
 	}
@@ -97,6 +112,57 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "peers: %v\n", err)
 		return exitUsage
 	}
+	r := &report{Started: time.Now(), Machine: machine(), Command: os.Args, Versions: map[string]string{}}
+	if o.repeat > 0 {
+		return r.repeat(ctx, o, stdout, stderr)
+	}
+	return r.compare(ctx, o, stdout, stderr)
+}
+
+// choose returns those whose name --only matches. Where it is done already, since
+// there are none or their names were asked for, it says with what exit code.
+func choose[T any](all []T, name func(T) string, o options, stdout, stderr io.Writer) (chosen []T, done bool, code int) {
+	chosen = slices.DeleteFunc(all, func(one T) bool { return !o.only.MatchString(name(one)) })
+	if len(chosen) == 0 {
+		fmt.Fprintf(stderr, "peers: --only %q matches nothing: --list prints all names\n", o.only)
+		return nil, true, exitUsage
+	}
+	if !o.list {
+		return chosen, false, exitDone
+	}
+	for _, one := range chosen {
+		if _, err := fmt.Fprintln(stdout, name(one)); err != nil {
+			fmt.Fprintf(stderr, "peers: %v\n", err)
+			return nil, true, exitFailed
+		}
+	}
+	return nil, true, exitDone
+}
+
+// repeat runs our own benchmarks some times.
+func (r *report) repeat(ctx context.Context, o options, stdout, stderr io.Writer) int {
+	chosen, done, code := choose(repeatable(), bench.Spec.Name, o, stdout, stderr)
+	if done {
+		return code
+	}
+	for i, s := range chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		run := 0
+		r.Repeated = append(r.Repeated, repeat(ctx, s, o.repeat, func(one repetition) {
+			run++
+			fmt.Fprintf(stderr, "%d of %d, %s, run %d of %d: %s\n", i+1, len(chosen), s.Name(), run, o.repeat, one)
+		}))
+	}
+	if o.markdown {
+		return r.finish(ctx, o, r.printRepeatedMarkdown, stdout, stderr)
+	}
+	return r.finish(ctx, o, r.printRepeated, stdout, stderr)
+}
+
+// compare compares our benchmarks with peers.
+func (r *report) compare(ctx context.Context, o options, stdout, stderr io.Writer) int {
 	folder, err := os.MkdirTemp("", "peers-*")
 	if err != nil {
 		fmt.Fprintf(stderr, "peers: %v\n", err)
@@ -104,21 +170,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	defer os.RemoveAll(folder)
 	floor := newFloor(folder)
-	var chosen []comparison
-	for _, c := range comparisons(floor.path, floor.copied) {
-		if o.only.MatchString(c.name()) {
-			chosen = append(chosen, c)
-		}
-	}
-	if len(chosen) == 0 {
-		fmt.Fprintf(stderr, "peers: --only %q matches no comparison: --list prints all names\n", o.only)
-		return exitUsage
-	}
-	if o.list {
-		for _, c := range chosen {
-			fmt.Fprintln(stdout, c.name())
-		}
-		return exitDone
+	chosen, done, code := choose(comparisons(floor.path, floor.copied), comparison.name, o, stdout, stderr)
+	if done {
+		return code
 	}
 	if slices.ContainsFunc(chosen, func(c comparison) bool { return c.peer.name == floorName }) {
 		if err := floor.build(ctx, o.floor); err != nil {
@@ -128,7 +182,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}
-	r := report{Started: time.Now(), Machine: machine(), Command: os.Args, Rounds: o.rounds, Versions: map[string]string{"floor": floor.compiler}}
+	r.Rounds = o.rounds
+	if floor.compiler != "" {
+		r.Versions[floorName] = floor.compiler
+	}
 	for i, c := range chosen {
 		if ctx.Err() != nil {
 			break
@@ -139,15 +196,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		r.noteVersion(ctx, c, one)
 		fmt.Fprintf(stderr, "%d of %d, %s: %s, %.0f s\n", i+1, len(chosen), one.Name, one.summary(), time.Since(began).Seconds())
 	}
-	return r.finish(ctx, o, stdout, stderr)
+	if o.markdown {
+		return r.finish(ctx, o, r.printMarkdown, stdout, stderr)
+	}
+	return r.finish(ctx, o, r.printText, stdout, stderr)
 }
 
 // finish prints the report and says how it went.
-func (r *report) finish(ctx context.Context, o options, stdout, stderr io.Writer) int {
-	print := r.printText
-	if o.markdown {
-		print = r.printMarkdown
-	}
+func (r *report) finish(ctx context.Context, o options, print func(io.Writer) error, stdout, stderr io.Writer) int {
 	err := print(stdout)
 	if o.json != "" {
 		err = errors.Join(err, r.write(o.json))
@@ -161,7 +217,7 @@ func (r *report) finish(ctx context.Context, o options, stdout, stderr io.Writer
 		return exitInterrupted
 	}
 	if failed := r.failed(); len(failed) > 0 {
-		fmt.Fprintf(stderr, "peers: could not be compared: %s\n", strings.Join(failed, ", "))
+		fmt.Fprintf(stderr, "peers: could not be measured: %s\n", strings.Join(failed, ", "))
 		return exitFailed
 	}
 	return exitDone

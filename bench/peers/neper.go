@@ -20,7 +20,7 @@ func neper(op string) *peer {
 	}
 	p.programs = func(j job) (string, string) { program := j.transport + "_" + j.op; return program, program }
 	args := func(j job) []string {
-		args := []string{"-4", "-H", loopback, "-C", j.port(0), "-P", j.port(1), "-l", j.seconds()}
+		args := []string{"-4", "-H", loopback, "-C", j.port(0), "-P", j.port(1), "-l", j.seconds(), "-I", neperInterval}
 		if j.op == bench.Stream {
 			return append(args, "-B", strconv.Itoa(j.size))
 		}
@@ -30,6 +30,11 @@ func neper(op string) *peer {
 	p.client = func(j job) []string { return append([]string{"-c"}, args(j)...) }
 	return p
 }
+
+// neperInterval is the time between two of the readings that its throughput is
+// told from, in seconds: of the first two it makes the second after twice that
+// time, so that the second that it has by default would outlast a test of one.
+const neperInterval = "0.1"
 
 func parseNeper(j job, client, server string) (bench.Restart, error) {
 	if j.op == bench.Stream {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -9,8 +10,10 @@ import (
 	"github.com/loopcheck/loopcheck/probe/socktable"
 )
 
-// netperf tells its percentiles in whole microseconds. Its TCP_CRR closes with a
-// FIN.
+// netperf, from 2.5 on, prints what -k selects, a line each: the same selectors as
+// those of -o, which prints them as CSV. It tells its percentiles in whole
+// microseconds, and as -1 where it was built without histograms. Its TCP_CRR closes
+// with a FIN.
 func netperf() *peer {
 	return &peer{
 		name:         "netperf",
@@ -33,8 +36,11 @@ func netperf() *peer {
 
 var netperfKeys = []string{"P50_LATENCY", "P90_LATENCY", "P99_LATENCY", "THROUGHPUT", "THROUGHPUT_UNITS", "ELAPSED_TIME", "REQUEST_SIZE", "RESPONSE_SIZE"}
 
+// netperfUnknown is a latency that it has no histogram of.
+const netperfUnknown = "-1"
+
 func netperfTest(j job) string {
-	test := map[string]string{bench.RR: "RR", bench.CRRGraceful: "CRR"}[j.op]
+	test := map[string]string{bench.RR: "RR", bench.CRR: "CRR", bench.CRRGraceful: "CRR"}[j.op]
 	return strings.ToUpper(j.transport) + "_" + test
 }
 
@@ -44,16 +50,22 @@ func parseNetperf(j job, client, _ string) (bench.Restart, error) {
 	if told["THROUGHPUT_UNITS"] != "Trans/s" || told["REQUEST_SIZE"] != size || told["RESPONSE_SIZE"] != size {
 		return bench.Restart{}, &formatError{"netperf", "rate in Trans/s of " + size + " bytes", client}
 	}
-	figures, err := numbers("netperf", client, told, "P50_LATENCY", "P90_LATENCY", "P99_LATENCY", "THROUGHPUT", "ELAPSED_TIME")
+	figures, err := numbers("netperf", client, told, "THROUGHPUT", "ELAPSED_TIME")
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	count := figures[0] * figures[1]
+	r := bench.Restart{Count: int64(count), Duration: lasted(count, figures[0])}
+	if told["P50_LATENCY"] == netperfUnknown {
+		return r, nil
+	}
+	latencies, err := numbers("netperf", client, told, "P50_LATENCY", "P90_LATENCY", "P99_LATENCY")
 	if err != nil {
 		return bench.Restart{}, err
 	}
 	const us = 1000
-	count := figures[3] * figures[4]
-	return bench.Restart{
-		P50NS: figures[0] * us, P90NS: figures[1] * us, P99NS: figures[2] * us,
-		Count: int64(count), Duration: lasted(count, figures[3]),
-	}, nil
+	r.P50NS, r.P90NS, r.P99NS = latencies[0]*us, latencies[1]*us, latencies[2]*us
+	return r, nil
 }
 
 // keysAndValues reads lines such as "THROUGHPUT=74230.89". Other lines are left out.
@@ -72,7 +84,7 @@ func numbers(program, output string, told map[string]string, keys ...string) ([]
 	var values []float64
 	for _, key := range keys {
 		v, err := strconv.ParseFloat(told[key], 64)
-		if err != nil || !(v > 0) {
+		if err != nil || !(v > 0) || math.IsInf(v, 0) {
 			return nil, fmt.Errorf("%w (%s=%q)", &formatError{program, key, output}, key, told[key])
 		}
 		values = append(values, v)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
@@ -16,10 +17,11 @@ type report struct {
 	Started time.Time `json:"started"`
 	Machine string    `json:"machine"`
 	Command []string  `json:"command"`
-	Rounds  int       `json:"rounds"`
+	Rounds  int       `json:"rounds,omitempty"`
 	// Versions are those that programs tell of themselves, by name.
 	Versions map[string]string `json:"versions"`
-	Outcomes []outcome         `json:"comparisons"`
+	Outcomes []outcome         `json:"comparisons,omitempty"`
+	Repeated []repeated        `json:"repeated,omitempty"`
 }
 
 // outcome is what became of one comparison.
@@ -34,18 +36,39 @@ type outcome struct {
 	// peer's.
 	Comparison *bench.Comparison `json:"comparison,omitempty"`
 	Goals      []judgement       `json:"goals,omitempty"`
-	// Skipped says what this machine lacks for it, Error why it failed.
-	Skipped string `json:"skipped,omitempty"`
-	Error   string `json:"error,omitempty"`
+	// Skipped says what this machine lacks for it, Error why it failed; Interrupted
+	// that it was ended before it was over.
+	Skipped     string `json:"skipped,omitempty"`
+	Error       string `json:"error,omitempty"`
+	Interrupted bool   `json:"interrupted,omitempty"`
 }
 
-// judge judges the goals, of what was measured.
+// trouble says in one line why there is less to show than was asked for; empty where
+// there is not.
+func (o *outcome) trouble() string {
+	switch {
+	case o.Skipped != "":
+		return o.Skipped
+	case o.Interrupted:
+		return "interrupted"
+	case o.Error != "":
+		return "failed: " + strings.ReplaceAll(o.Error, "\n", ": ")
+	case o.Comparison != nil && o.Comparison.Inconclusive != "":
+		return "inconclusive: " + o.Comparison.Inconclusive
+	}
+	return ""
+}
+
+// judge judges the goals, where what was measured is to be trusted.
 func (o *outcome) judge(goals []goal) {
+	if o.Comparison.Inconclusive != "" {
+		return
+	}
 	for _, g := range goals {
-		for _, m := range o.Comparison.Metrics {
-			if m.Quantity == g.Quantity {
-				o.Goals = append(o.Goals, g.judge(m.Ratios[1]))
-			}
+		if m := o.metric(g.Quantity); m != nil {
+			o.Goals = append(o.Goals, g.judge(m.Ratios[1]))
+		} else {
+			o.Goals = append(o.Goals, judgement{goal: g, Untold: true})
 		}
 	}
 }
@@ -60,12 +83,17 @@ func (o *outcome) metric(q bench.Quantity) *bench.Metric {
 	return nil
 }
 
-// failed are the names of comparisons that could not be made.
+// failed are the names of what could not be measured.
 func (r *report) failed() []string {
 	var names []string
 	for _, o := range r.Outcomes {
-		if o.Error != "" {
+		if o.Error != "" && !o.Interrupted {
 			names = append(names, o.Name)
+		}
+	}
+	for _, one := range r.Repeated {
+		if one.Error != "" {
+			names = append(names, one.Name)
 		}
 	}
 	return names

@@ -20,6 +20,8 @@ type peer struct {
 	versionArgs []string
 	// wholeSeconds says that it measures for no part of a second.
 	wholeSeconds bool
+	// aside is what of its time goes by before and after what it measures.
+	aside time.Duration
 
 	client func(j job) []string
 	// server is nil where the client brings its own.
@@ -31,7 +33,31 @@ type peer struct {
 	serverReports bool
 
 	// parse reads what the two printed. Output that is not as expected is an error.
+	// Whether figures can be is not its business.
 	parse func(j job, client, server string) (bench.Restart, error)
+}
+
+// read makes a restart of what the two printed.
+func (p *peer) read(j job, client, server string) (bench.Restart, error) {
+	r, err := p.parse(j, client, server)
+	if err != nil {
+		return bench.Restart{}, err
+	}
+	if !plausible(r) {
+		return bench.Restart{}, &formatError{p.name, "figures that can be", client}
+	}
+	return r, nil
+}
+
+// plausible says whether figures can be those of a restart: its percentiles are
+// all there and in order, or none is.
+func plausible(r bench.Restart) bool {
+	const longest, most = time.Hour, int64(1e12)
+	told := r.P50NS > 0 && r.P50NS <= r.P90NS && r.P90NS <= r.P99NS && r.P99NS <= float64(longest)
+	untold := r.P50NS == 0 && r.P90NS == 0 && r.P99NS == 0
+	return (told || untold) &&
+		r.Count >= 1 && r.Count <= most && r.Duration > 0 && r.Duration <= longest &&
+		r.BytesPerS >= 0 && r.BytesPerS <= float64(most)*1e3
 }
 
 // job is one run of a peer.
@@ -67,7 +93,7 @@ type formatError struct {
 }
 
 func (e *formatError) Error() string {
-	const most = 300
+	const most = 160
 	output := strings.TrimSpace(e.Output)
 	if len(output) > most {
 		output = output[:most] + "…"

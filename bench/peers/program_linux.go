@@ -35,7 +35,8 @@ type program struct {
 	out    bytes.Buffer
 	errOut bytes.Buffer
 	ended  chan struct{}
-	err    error // when it has ended
+	killed bool  // by its context
+	err    error // when it has ended, as is killed
 }
 
 // start starts a program on a processor, or where it may run for -1. It ends with
@@ -46,7 +47,10 @@ func start(ctx context.Context, cpu int, path string, args ...string) (*program,
 	p.cmd.Env = append(os.Environ(), "LC_ALL=C")
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errOut
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
-	p.cmd.Cancel = func() error { return unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) }
+	p.cmd.Cancel = func() error {
+		p.killed = true
+		return unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
+	}
 	p.cmd.WaitDelay = endedWithin
 
 	started := make(chan error, 1)
@@ -98,6 +102,18 @@ func (p *program) failure(err error) error {
 	return fmt.Errorf("%s: %w", p.name, err)
 }
 
+// died says how the program has failed by itself, if it has.
+func (p *program) died() error {
+	select {
+	case <-p.ended:
+		if p.err != nil && !p.killed {
+			return p.failure(p.err)
+		}
+	default:
+	}
+	return nil
+}
+
 // end ends the program, if it still runs, and what it started.
 func (p *program) end() {
 	select {
@@ -114,8 +130,8 @@ func (p *program) killRest() { _ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) }
 
 // awaitPort waits until a server has opened its port, which is not connected to:
 // some serve the first who comes, and end.
-func (p *program) awaitPort(ctx context.Context, protocol socktable.Protocol, port uint16) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("%s did not open %s port %d within %v", p.name, protocol, port, readyWithin))
+func (p *program) awaitPort(ctx context.Context, within time.Duration, protocol socktable.Protocol, port uint16) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%s did not open %s port %d within %v", p.name, protocol, port, within))
 	defer cancel()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

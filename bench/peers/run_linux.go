@@ -13,34 +13,46 @@ import (
 
 // run makes a comparison.
 func (c comparison) run(ctx context.Context, o options, floor *floorBuild) outcome {
-	one := outcome{Name: c.name(), Spec: c.spec.WithDefaults(), Peer: c.peer.name, Window: c.window(o.window), Note: c.note, Pair: topology.Pair{Placement: c.spec.Placement}}
+	lasts, measures := c.windows(o.window)
+	one := outcome{Name: c.name(), Spec: c.spec.WithDefaults(), Peer: c.peer.name, Window: measures, Note: c.note, Pair: topology.Pair{Placement: c.spec.Placement}}
 	if c.twin != nil {
 		one.Peer = c.twin.name
 	}
-	sides, pair, err := c.sides(one.Window)
+	sides, pair, err := c.sides(lasts, measures)
 	if err == nil {
 		one.Pair = pair
 		compared, failure := bench.Compare(ctx, sides, bench.Rounds{Kept: o.rounds})
 		one.Comparison, err = &compared, failure
 		one.judge(c.goals)
 	}
-	var unavailable *topology.UnavailableError
 	var absent *notInstalledError
-	var missing *bench.MissingError
 	switch {
 	case err == nil:
+	case ctx.Err() != nil:
+		one.Interrupted = true
 	case errors.As(err, &absent) && floor.err != nil && strings.HasPrefix(absent.Peer, floorName):
 		one.Skipped = floor.err.Error()
-	case errors.As(err, &absent), errors.As(err, &unavailable), errors.As(err, &missing):
-		one.Skipped = err.Error()
+	case lacking(err) != "":
+		one.Skipped = lacking(err)
 	default:
 		one.Error = err.Error()
 	}
 	return one
 }
 
+// lacking is what this machine lacks, where an error says so.
+func lacking(err error) string {
+	var unavailable *topology.UnavailableError
+	var absent *notInstalledError
+	var missing *bench.MissingError
+	if errors.As(err, &absent) || errors.As(err, &unavailable) || errors.As(err, &missing) {
+		return err.Error()
+	}
+	return ""
+}
+
 // sides are the peer and, beside it, ours or the peer's twin.
-func (c comparison) sides(window time.Duration) ([]bench.Side, topology.Pair, error) {
+func (c comparison) sides(lasts, measures time.Duration) ([]bench.Side, topology.Pair, error) {
 	processors, err := topology.Read()
 	if err != nil {
 		return nil, topology.Pair{}, err
@@ -49,7 +61,7 @@ func (c comparison) sides(window time.Duration) ([]bench.Side, topology.Pair, er
 	if err != nil {
 		return nil, pair, err
 	}
-	j := job{transport: c.spec.Transport, op: c.spec.Op, size: c.spec.SizeBytes, window: window, pair: pair}
+	j := job{transport: c.spec.Transport, op: c.spec.Op, size: c.spec.SizeBytes, window: lasts, pair: pair}
 	first, err := newPeerSide(c.peer, j)
 	if err != nil {
 		return nil, pair, err
@@ -58,20 +70,19 @@ func (c comparison) sides(window time.Duration) ([]bench.Side, topology.Pair, er
 	if c.twin != nil {
 		second, err = newPeerSide(c.twin, j)
 	} else {
-		second, err = bench.NewSide(c.spec, window)
+		second, err = bench.NewSide(c.spec, measures)
 	}
 	return []bench.Side{first, second}, pair, err
 }
 
 // summary says in a few words how a comparison went.
 func (o *outcome) summary() string {
-	switch {
-	case o.Error != "":
-		return "failed: " + o.Error
-	case o.Skipped != "":
-		return "skipped: " + o.Skipped
-	case o.Comparison.Kept == 0:
-		return o.Comparison.Inconclusive
+	if o.Comparison == nil || o.Comparison.Kept == 0 {
+		return o.trouble()
 	}
-	return fmt.Sprintf("%s, %d rounds, %d discarded", o.ratios(), o.Comparison.Kept, o.Comparison.Discarded)
+	said := fmt.Sprintf("%s, %d rounds, %d discarded", o.ratios(), o.Comparison.Kept, o.Comparison.Discarded)
+	if trouble := o.trouble(); trouble != "" {
+		said += "; " + trouble
+	}
+	return said
 }

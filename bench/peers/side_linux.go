@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"time"
@@ -19,11 +20,13 @@ type peerSide struct {
 	peer           *peer
 	job            job
 	client, server string // paths
+	// ready is how long the server may take to open its port, limit how long all may.
+	ready, limit time.Duration
 }
 
 // newPeerSide looks for the programs of a peer.
 func newPeerSide(p *peer, j job) (*peerSide, error) {
-	s := &peerSide{peer: p, job: j}
+	s := &peerSide{peer: p, job: j, ready: readyWithin, limit: j.window + overtime}
 	client, server := p.programs(j)
 	var err error
 	if s.client, err = exec.LookPath(client); err != nil {
@@ -54,8 +57,7 @@ func (s *peerSide) Processors() []int { return s.job.pair.Processors() }
 
 // Restart runs the peer once, its server too.
 func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
-	limit := s.job.window + overtime
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("it took longer than %v", s.limit))
 	defer cancel()
 	j := s.job
 	if s.peer.server == nil {
@@ -74,7 +76,7 @@ func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
 		return bench.Restart{}, err
 	}
 	defer server.end()
-	if err := server.awaitPort(ctx, s.peer.control, j.ports[0]); err != nil {
+	if err := server.awaitPort(ctx, s.ready, s.peer.control, j.ports[0]); err != nil {
 		return bench.Restart{}, err
 	}
 	return s.run(ctx, j, server)
@@ -87,6 +89,19 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 	if server == nil {
 		cpu = -1
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if server != nil {
+		go func() {
+			select {
+			case <-server.ended:
+				if err := server.died(); err != nil {
+					cancel(err) // a client may wait for it for ever
+				}
+			case <-ctx.Done():
+			}
+		}()
+	}
 	client, err := start(ctx, cpu, s.client, s.peer.client(j)...)
 	if err != nil {
 		return bench.Restart{}, err
@@ -94,6 +109,9 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 	defer client.end()
 	printed, err := client.wait(ctx)
 	if err != nil {
+		if server != nil {
+			err = errors.Join(err, server.died())
+		}
 		return bench.Restart{}, err
 	}
 	var served string
@@ -102,5 +120,5 @@ func (s *peerSide) run(ctx context.Context, j job, server *program) (bench.Resta
 			return bench.Restart{}, err
 		}
 	}
-	return s.peer.parse(j, printed, served)
+	return s.peer.read(j, printed, served)
 }

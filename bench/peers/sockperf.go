@@ -14,7 +14,7 @@ import (
 const sockperfBytes = 14
 
 // sockperf is Mellanox' sockperf: ping-pong over one socket, both ends blocking in
-// recvfrom. Of its time it takes 0.4 s for warming up and some for cooling down.
+// recvfrom. Of its time 0.4 s are for warming up and 50 ms for cooling down.
 // Without --full-rtt it prints half of each round trip.
 func sockperf(transport string) *peer {
 	common := func(j job) []string {
@@ -33,6 +33,7 @@ func sockperf(transport string) *peer {
 		programs:     named("sockperf"),
 		versionArgs:  []string{"--version"},
 		wholeSeconds: true,
+		aside:        450 * time.Millisecond,
 		control:      control,
 		server:       func(j job) []string { return append([]string{"server"}, common(j)...) },
 		client: func(j job) []string {

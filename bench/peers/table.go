@@ -14,21 +14,14 @@ import (
 var columns = []string{"comparison", "placement", "bytes", "side", "p50", "p99", "rate", "ours / its, 95 % interval", "rounds", "goal"}
 
 // numeric are the columns that read better on the right.
-var numeric = []string{"bytes", "p50", "p99", "rate"}
+var numeric = []string{"bytes", "p50", "p99", "rate", "runs", "inconclusive", "variation"}
 
 // rows are two for each comparison, of ours and of the peer; one where there is
 // nothing to compare.
 func (o *outcome) rows() [][]string {
 	what := []string{o.Spec.Transport + " " + o.Spec.Op, string(o.Pair.Placement), fmt.Sprint(o.Spec.SizeBytes)}
 	if o.Comparison == nil || o.Comparison.Kept == 0 {
-		why := o.Skipped
-		if o.Error != "" {
-			why = "failed: " + o.Error
-		}
-		if why == "" {
-			why = o.Comparison.Inconclusive
-		}
-		return [][]string{append(what, o.Peer, "", "", "", "", "", why)}
+		return [][]string{append(what, o.Peer, "", "", "", "", "", o.trouble())}
 	}
 	c := o.Comparison
 	rounds := fmt.Sprintf("%d, %d discarded", c.Kept, c.Discarded)
@@ -36,10 +29,8 @@ func (o *outcome) rows() [][]string {
 	for _, g := range o.Goals {
 		goals = append(goals, g.String())
 	}
-	for _, why := range []string{c.Inconclusive, o.Error} {
-		if why != "" {
-			goals = append(goals, "inconclusive: "+why)
-		}
+	if trouble := o.trouble(); trouble != "" {
+		goals = append(goals, trouble)
 	}
 	ours := append(slices.Clone(what), o.figures(1)...)
 	theirs := append([]string{"", "", ""}, o.figures(0)...)
@@ -70,6 +61,10 @@ func (o *outcome) figures(side int) []string {
 	return cells
 }
 
+// minRounds are the fewest that an interval can be told from: of fewer, all lie on
+// one side of the median in more than 5 % of cases.
+const minRounds = 6
+
 // ratios are those that tell of the operation: latency of a round trip, rate of
 // the others and of who tells no latency.
 func (o *outcome) ratios() string {
@@ -86,7 +81,11 @@ func (o *outcome) ratios() string {
 	for _, q := range shown {
 		if m := o.metric(q); m != nil {
 			r := m.Ratios[1]
-			cells = append(cells, fmt.Sprintf("%s %.3f (%.3f to %.3f)", quantityNames[q], r.Value, r.Low, r.High))
+			cell := fmt.Sprintf("%s %.3f", quantityNames[q], r.Value)
+			if o.Comparison.Kept >= minRounds {
+				cell += fmt.Sprintf(" (%.3f to %.3f)", r.Low, r.High)
+			}
+			cells = append(cells, cell)
 		}
 	}
 	return strings.Join(cells, "; ")
@@ -154,22 +153,10 @@ func (r *report) printMarkdown(w io.Writer) error {
 	if absent := r.absent(); len(absent) > 0 {
 		lines[0] += " Left out: " + strings.Join(absent, "; ") + "."
 	}
-	lines = append(lines, "", "| "+strings.Join(columns, " | ")+" |")
-	line := "|"
-	for _, c := range columns {
-		if slices.Contains(numeric, c) {
-			line += "--:|"
-		} else {
-			line += "---|"
-		}
-	}
-	lines = append(lines, line)
+	lines = append(append(lines, ""), markdownHead(columns)...)
 	for _, o := range r.measured() {
 		for _, row := range o.rows() {
-			for i, cell := range row {
-				row[i] = strings.ReplaceAll(strings.ReplaceAll(cell, "|", "\\|"), "\n", " ")
-			}
-			lines = append(lines, "| "+strings.Join(row, " | ")+" |")
+			lines = append(lines, markdownRow(row))
 		}
 	}
 	for i, note := range r.about()[1:] {
@@ -180,4 +167,25 @@ func (r *report) printMarkdown(w io.Writer) error {
 	}
 	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
 	return err
+}
+
+// markdownHead are the first two lines of a table.
+func markdownHead(columns []string) []string {
+	line := "|"
+	for _, c := range columns {
+		if slices.Contains(numeric, c) {
+			line += "--:|"
+		} else {
+			line += "---|"
+		}
+	}
+	return []string{markdownRow(columns), line}
+}
+
+func markdownRow(cells []string) string {
+	row := "|"
+	for _, cell := range cells {
+		row += " " + strings.ReplaceAll(cell, "|", "\\|") + " |"
+	}
+	return row
 }

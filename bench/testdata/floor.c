@@ -125,12 +125,14 @@ static int by_size(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-	if (argc != 7) {
+	if (argc == 7) {
+		again = !strcmp(argv[1], "crr");
+		datagrams = !strcmp(argv[2], "udp");
+	}
+	if (argc != 7 || (!again && strcmp(argv[1], "rr")) || (!datagrams && strcmp(argv[2], "tcp"))) {
 		fprintf(stderr, "usage: floor rr|crr tcp|udp SIZE MILLISECONDS CLIENT_CPU SERVER_CPU\n");
 		return 2;
 	}
-	again = !strcmp(argv[1], "crr");
-	datagrams = !strcmp(argv[2], "udp");
 	payload = atoi(argv[3]);
 	int64_t lasts = atoll(argv[4]) * 1000000;
 	int client_cpu = atoi(argv[5]), server_cpu = atoi(argv[6]);
@@ -167,7 +169,7 @@ int main(int argc, char **argv) {
 			took[count++] = end - start < UINT32_MAX ? end - start : UINT32_MAX;
 	}
 	qsort(took, count, sizeof *took, by_size);
-	printf("{\"op\":\"%s\",\"transport\":\"%s\",\"size\":%d,\"count\":%zu,\"rate_per_s\":%.0f,\"p50_ns\":%u,\"p90_ns\":%u,\"p99_ns\":%u}\n",
+	printf("{\"op\":\"%s\",\"transport\":\"%s\",\"size\":%d,\"count\":%zu,\"rate_per_s\":%.3f,\"p50_ns\":%u,\"p90_ns\":%u,\"p99_ns\":%u}\n",
 	       argv[1], argv[2], payload, count, count * 1e9 / (end - begins), took[count / 2], took[count * 9 / 10], took[count * 99 / 100]);
 	return 0;
 }

@@ -20,6 +20,7 @@ type Facts struct {
 	Capabilities []string `json:"capabilities"` // effective, such as "CAP_NET_RAW"
 	UID          int      `json:"uid"`          // effective user ID; -1 where there is none
 	ClockSource  string   `json:"clock_source"`
+	Idle         Idle     `json:"idle"`
 	// Sysctls holds the settings that matter to loopback, by dotted name.
 	Sysctls    map[string]string `json:"sysctls"`
 	Interfaces []Interface       `json:"interfaces"`
@@ -35,6 +36,19 @@ type CPU struct {
 	Core   int    `json:"core"`   // logical processors with equal Socket and Core are SMT siblings
 	Socket int    `json:"socket"` // physical package
 	LLC    string `json:"llc"`    // processors that share the last-level cache, as a list such as "0-3"
+}
+
+// Idle is how the kernel puts processors to sleep, which decides what it takes to
+// wake one, and how it clocks them (Documentation/admin-guide/pm/cpuidle.rst and
+// cpufreq.rst). What the kernel does not tell is empty.
+type Idle struct {
+	Driver   string `json:"driver"`   // such as "intel_idle" or, in a virtual machine, "haltpoll"
+	Governor string `json:"governor"` // that chooses among idle states
+	// GuestHaltPollNS is for how long a virtual processor polls before it halts, at
+	// most (Documentation/virt/guest-halt-polling.rst).
+	GuestHaltPollNS string `json:"guest_halt_poll_ns"`
+	// Frequency is the governor of the first processor's clock, such as "performance".
+	Frequency string `json:"frequency_governor"`
 }
 
 // Interface is one network interface.

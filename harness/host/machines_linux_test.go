@@ -67,6 +67,19 @@ func TestOnlyAllowedProcessorsAreListed(t *testing.T) {
 	expectAll(t, "processors", numbers, []int{3, 7})
 }
 
+func TestIdleStatesOfAMachine(t *testing.T) {
+	var f Facts
+	machine(t, "bare-metal-smt-two-sockets").describe(&f, nil, "")
+	expect(t, "idle", f.Idle, Idle{Driver: "intel_idle", Governor: "menu", Frequency: "performance"})
+
+	guest := tree(map[string]string{
+		"sys/devices/system/cpu/cpuidle/current_driver":     "haltpoll\n",
+		"sys/devices/system/cpu/cpuidle/current_governor":   "haltpoll\n",
+		"sys/module/haltpoll/parameters/guest_halt_poll_ns": "200000\n",
+	})
+	expect(t, "idle of a guest", guest.idle(), Idle{Driver: "haltpoll", Governor: "haltpoll", GuestHaltPollNS: "200000"})
+}
+
 func TestContainerWithoutSys(t *testing.T) {
 	var f Facts
 	machine(t, "container-without-sys").describe(&f, []int{1, 3}, "KVMKVMKVM\x00\x00\x00")
@@ -75,6 +88,7 @@ func TestContainerWithoutSys(t *testing.T) {
 	expect(t, "virtualization", f.Virtualization, "kvm")
 	expect(t, "container", f.Container, "kubernetes")
 	expect(t, "clock source", f.ClockSource, "")
+	expect(t, "idle", f.Idle, Idle{})
 	const epyc = "AMD EPYC 7R13 Processor"
 	expectAll(t, "processors", f.CPUs, []CPU{
 		{Number: 1, Model: epyc, Core: 0},

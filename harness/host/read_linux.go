@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"io/fs"
 	"os"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/process"
+	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
 // root is the file tree of a machine: of this one, or one that a test keeps.
@@ -46,7 +48,8 @@ func readSystem(f *Facts) {
 		f.Kernel = unix.ByteSliceToString(uts.Release[:])
 	}
 	f.Limits = limits()
-	thisMachine.describe(f, allowedCPUs(), cpuid.CPU.HypervisorVendorString)
+	allowed, _ := topology.Allowed() // nil where it cannot be told
+	thisMachine.describe(f, allowed, cpuid.CPU.HypervisorVendorString)
 }
 
 // describe fills in what files tell. The processors this process may run on and
@@ -55,12 +58,13 @@ func (r root) describe(f *Facts, allowed []int, signature string) {
 	if name := r.osName(); name != "" {
 		f.OS = name
 	}
-	blocks := parseCPUInfo(r.text("proc/cpuinfo"))
-	f.CPUs = r.cpus(blocks, allowed)
+	blocks := topology.ParseCPUInfo(r.text("proc/cpuinfo"))
+	f.CPUs = r.cpus(allowed)
 	f.Virtualization = r.virtualization(blocks, signature)
 	f.Container = r.container()
 	f.Capabilities = process.Parse(r.text("proc/self/status")).Effective.Names()
 	f.ClockSource = r.clockSource()
+	f.Idle = r.idle()
 	f.Sysctls = r.sysctls()
 }
 
@@ -104,6 +108,16 @@ func (r root) clockSource() string {
 }
 
 // loadAverage is that of the last minute, proc_loadavg(5).
+func (r root) idle() Idle {
+	const processors = "sys/devices/system/cpu/"
+	return Idle{
+		Driver:          r.text(processors + "cpuidle/current_driver"),
+		Governor:        cmp.Or(r.text(processors+"cpuidle/current_governor_ro"), r.text(processors+"cpuidle/current_governor")),
+		GuestHaltPollNS: r.text("sys/module/haltpoll/parameters/guest_halt_poll_ns"),
+		Frequency:       r.text(processors + "cpu0/cpufreq/scaling_governor"),
+	}
+}
+
 func (r root) loadAverage() float64 {
 	first, _, _ := strings.Cut(r.text("proc/loadavg"), " ")
 	load, err := strconv.ParseFloat(first, 64)

@@ -9,6 +9,8 @@ import (
 	"testing/fstest"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
 func TestVirtualization(t *testing.T) {
@@ -47,7 +49,7 @@ func TestVirtualization(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := tree(tc.tree)
-			expect(t, "virtualization", r.virtualization(parseCPUInfo(r.text("proc/cpuinfo")), tc.signature), tc.want)
+			expect(t, "virtualization", r.virtualization(topology.ParseCPUInfo(r.text("proc/cpuinfo")), tc.signature), tc.want)
 		})
 	}
 }
@@ -114,23 +116,6 @@ func TestOSName(t *testing.T) {
 	}
 }
 
-func TestParseCPUList(t *testing.T) {
-	for list, want := range map[string][]int{
-		"0":         {0},
-		"0-3":       {0, 1, 2, 3},
-		"0-1,8,10":  {0, 1, 8, 10},
-		"":          nil,
-		"3-1":       nil,
-		"1,1":       nil,
-		"-1":        nil,
-		"0-9999999": nil,
-		"0-":        nil,
-		"a":         nil,
-	} {
-		expectAll(t, "list "+list, parseCPUList(list), want)
-	}
-}
-
 func TestSettingsAreListedOnce(t *testing.T) {
 	sorted := slices.Sorted(slices.Values(settings))
 	if unique := slices.Compact(slices.Clone(sorted)); len(unique) != len(sorted) {
@@ -167,18 +152,4 @@ func TestLimitsOfThisProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, "limit of open files", limits()["nofile"], Limit{Soft: limitValue(want.Cur), Hard: limitValue(want.Max)})
-}
-
-func TestAllowedProcessorsFollowTheAffinity(t *testing.T) {
-	allowed := allowedCPUs()
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		t.Skipf("affinity of a machine of more than 1024 processors: %v", err)
-	}
-	expect(t, "number of processors", len(allowed), set.Count())
-	for _, n := range allowed {
-		if !set.IsSet(n) {
-			t.Errorf("processor %d is listed, and not in the affinity mask", n)
-		}
-	}
 }

@@ -46,11 +46,20 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".checks[].location": true, ".checks[].missing": true,
 		".checks[].unseen": true, ".checks[].remedies[].note": true,
 		".checks[].why": true, ".checks[].usual_causes": true, ".checks[].usual_remedies": true,
-		".benchmarks[].restarts[].taint": true,
-		".listeners[].interface":         true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
+		".benchmarks[].restarts[].taint":       true,
+		".benchmarks[].restarts[].bytes_per_s": true, ".benchmarks[].outstanding": true, ".benchmarks[].bytes_per_s": true,
+		".benchmarks[].service_percentiles": true, ".benchmarks[].lost": true, ".benchmarks[].inconclusive": true,
+		".benchmarks[].skipped": true, ".benchmarks[].ended": true,
+		".benchmarks[].conditions.client_cpus": true, ".benchmarks[].conditions.server_cpus": true,
+		".benchmarks[].conditions.together": true, ".benchmarks[].conditions.looks": true,
+		".benchmarks[].conditions.late_ns": true, ".benchmarks[].conditions.unsteady": true,
+		// Reports of before these were measured lack them.
+		".benchmarks[].restarts[].round": true, ".benchmarks[].restarts[].cpu_ns_per_op": true,
+		".benchmarks[].conditions": true, ".benchmarks[].modes_ns": true,
+		".listeners[].interface": true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
-		".firewall": true,
+		".firewall": true, ".host.idle": true,
 	}
 	for _, key := range []string{
 		"policy", "maps", "coverage", "mutation", "notes",
@@ -71,6 +80,8 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 	}
 	open := []string{
 		".host.sysctls", ".host.limits", ".checks[].measurements", ".benchmarks[].percentiles", ".benchmarks[].taint",
+		".benchmarks[].service_percentiles", ".benchmarks[].conditions.counters",
+		".benchmarks[].conditions.client_cpus", ".benchmarks[].conditions.server_cpus",
 	}
 	var document any
 	if err := json.Unmarshal(rendered(t, JSON(fixture(t))), &document); err != nil {
@@ -172,23 +183,22 @@ func TestReadGivesBackWhatJSONWrote(t *testing.T) {
 			c.Unseen = nil
 		}
 	}
-	for i := range want.Benchmarks {
-		for j := range want.Benchmarks[i].Restarts {
-			if restart := &want.Benchmarks[i].Restarts[j]; len(restart.Taint) == 0 {
-				restart.Taint = nil // left out, and so read as nil
-			}
-		}
-	}
 	comparable := cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 	got, err := Read(bytes.NewReader(rendered(t, JSON(fixture(t)))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Of a firewall's lists some are left out where they are empty, and so nil.
-	if diff := cmp.Diff(want.Firewall, got.Firewall, comparable, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("firewall (-want +got):\n%s", diff)
+	// Of a firewall's lists and a benchmark's some are left out where they are empty,
+	// and so nil.
+	for name, parts := range map[string][2]any{
+		"firewall": {want.Firewall, got.Firewall}, "benchmarks": {want.Benchmarks, got.Benchmarks},
+	} {
+		if diff := cmp.Diff(parts[0], parts[1], comparable, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 	want.Firewall, got.Firewall = nil, nil
+	want.Benchmarks, got.Benchmarks = nil, nil
 	if diff := cmp.Diff(want, got, comparable); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

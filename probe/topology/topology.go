@@ -11,18 +11,17 @@ import (
 
 // CPU is a logical processor (Documentation/admin-guide/cputopology.rst).
 type CPU struct {
-	Number int `json:"number"`
-	// Package and Core are physical; Core is unique within its package.
-	Package int `json:"package"`
-	Core    int `json:"core"`
-	// LLC is the lowest number among the processors that share the last-level
-	// cache; -1 where the machine does not tell.
-	LLC int `json:"llc"`
+	Number int
+	Core   int    // the lowest processor on it; those of an equal Core and Socket are SMT siblings
+	Socket int    // physical package
+	LLC    string // processors that share the last-level cache, as a list such as "0-3"; empty where it is not told
+	// Info is the processor's block of /proc/cpuinfo, by key.
+	Info map[string]string
 }
 
 // Topology is the processors that this process may run on, by number.
 type Topology struct {
-	CPUs []CPU `json:"cpus"`
+	CPUs []CPU
 }
 
 // Placement says on which processors the two ends of a connection run.
@@ -88,11 +87,11 @@ func between(a, b CPU) Placement {
 	switch {
 	case a.Number == b.Number:
 		return SameCore
-	case a.Package != b.Package:
+	case a.Socket != b.Socket:
 		return CrossSocket
 	case a.Core == b.Core:
 		return SMTSibling
-	case a.LLC == b.LLC && a.LLC >= 0:
+	case a.LLC == b.LLC && a.LLC != "":
 		return SameLLC
 	}
 	return CrossLLC

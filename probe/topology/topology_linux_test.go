@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const folder = "sys/devices/system/cpu"
+
 // server is two packages of two caches each, of two cores with two threads each:
 // threads of a core are eight apart, as Linux numbers them.
 func server() fstest.MapFS {
@@ -22,12 +24,13 @@ func server() fstest.MapFS {
 	for cpu := range 16 {
 		core := cpu % 8
 		file(cpu, "topology/physical_package_id", fmt.Sprint(core/4))
-		file(cpu, "topology/core_id", fmt.Sprint(core%4))
+		file(cpu, "topology/core_id", fmt.Sprint(core%2)) // of its die: four cores have each number
+		file(cpu, "topology/core_cpus_list", fmt.Sprintf("%d,%d", core, core+8))
 		file(cpu, "cache/index0/level", "1")
 		file(cpu, "cache/index0/shared_cpu_list", fmt.Sprintf("%d,%d", core, core+8))
 		first := core / 2 * 2
-		file(cpu, "cache/index3/level", "3")
-		file(cpu, "cache/index3/shared_cpu_list", fmt.Sprintf("%d-%d,%d-%d", first, first+1, first+8, first+9))
+		file(cpu, "cache/index1/level", "3")
+		file(cpu, "cache/index1/shared_cpu_list", fmt.Sprintf("%d-%d,%d-%d", first, first+1, first+8, first+9))
 	}
 	return root
 }
@@ -41,10 +44,7 @@ func upTo(n int) []int {
 }
 
 func TestPlacements(t *testing.T) {
-	all, err := read(server(), upTo(16))
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := Of(server(), upTo(16))
 	for placement, want := range map[Placement]Pair{
 		Free:        {Free, -1, -1},
 		SameCore:    {SameCore, 15, 15},
@@ -76,10 +76,7 @@ func TestPlacementsOfSomeProcessors(t *testing.T) {
 		"caches, sockets": {[]int{1, 2, 4}, CrossLLC},
 	} {
 		t.Run(name, func(t *testing.T) {
-			some, err := read(server(), c.allowed)
-			if err != nil {
-				t.Fatal(err)
-			}
+			some := Of(server(), c.allowed)
 			got, err := some.Pair(CrossCore)
 			unavailable, is := errors.AsType[*UnavailableError](err)
 			switch {
@@ -94,18 +91,79 @@ func TestPlacementsOfSomeProcessors(t *testing.T) {
 
 // A machine that tells nothing has cores of their own.
 func TestNothingTold(t *testing.T) {
-	some, err := read(fstest.MapFS{}, upTo(2))
-	if err != nil {
-		t.Fatal(err)
-	}
+	some := Of(fstest.MapFS{}, upTo(2))
 	if got, err := some.Pair(CrossCore); err != nil || got != (Pair{CrossLLC, 1, 0}) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	broken := server()
-	broken[folder+"/cpu0/topology/core_id"].Data = []byte("many")
-	if _, err := read(broken, upTo(1)); err == nil {
-		t.Error("a core without a number is read")
+	broken[folder+"/cpu0/topology/core_cpus_list"].Data = []byte("many")
+	broken[folder+"/cpu0/topology/physical_package_id"].Data = []byte("-7")
+	if got := Of(broken, upTo(1)).CPUs[0]; got.Core != 0 || got.Socket != 0 {
+		t.Errorf("%+v", got)
 	}
+}
+
+func TestAllowedProcessorsFollowTheAffinity(t *testing.T) {
+	allowed, err := Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Skipf("affinity of a machine of more than 1024 processors: %v", err)
+	}
+	if len(allowed) != set.Count() {
+		t.Errorf("%d processors, want %d", len(allowed), set.Count())
+	}
+	for _, n := range allowed {
+		if !set.IsSet(n) {
+			t.Errorf("processor %d is listed, and not in the affinity mask", n)
+		}
+	}
+}
+
+func TestParseCPUList(t *testing.T) {
+	for list, want := range map[string][]int{
+		"0":         {0},
+		"0-3":       {0, 1, 2, 3},
+		"0-1,8,10":  {0, 1, 8, 10},
+		"":          nil,
+		"3-1":       nil,
+		"1,1":       nil,
+		"-1":        nil,
+		"0-9999999": nil,
+		"0-":        nil,
+		"a":         nil,
+	} {
+		if got := parseCPUList(list); !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", list, got, want)
+		}
+	}
+}
+
+// Nothing in /proc or /sys may bring the reading down, whatever the kernel or a
+// container runtime puts there.
+func FuzzOf(f *testing.F) {
+	f.Add("processor\t: 0\nmodel name\t: Intel\nflags\t: fpu hypervisor\n\nprocessor\t: 1\n", "0-1")
+	f.Add("processor: 0\nCPU implementer : 0x41\nCPU part : 0xd0c\n", "0,2-3")
+	f.Add("processor : -5\ncore id : -1\nphysical id : 99999999999999999999\n", "1-0")
+	f.Add(":::\n\n:\nprocessor 0: version = FF\n", ",")
+	f.Fuzz(func(t *testing.T, cpuinfo, list string) {
+		root := fstest.MapFS{"proc/cpuinfo": {Data: []byte(cpuinfo)}}
+		for _, name := range []string{"topology/core_cpus_list", "topology/package_cpus_list", "topology/physical_package_id", "cache/index0/shared_cpu_list"} {
+			root[folder+"/cpu0/"+name] = &fstest.MapFile{Data: []byte(list)}
+		}
+		root[folder+"/cpu0/cache/index0/level"] = &fstest.MapFile{Data: []byte("3")}
+		cpus := Of(root, nil).CPUs
+		if len(cpus) == 0 {
+			t.Error("no processor at all")
+		}
+		for i, c := range cpus {
+			if c.Core < 0 || c.Socket < 0 || i > 0 && c.Number <= cpus[i-1].Number {
+				t.Errorf("processor %d of %+v", i, cpus)
+			}
+		}
+	})
 }
 
 func TestThisMachine(t *testing.T) {
