@@ -28,6 +28,8 @@ type raw struct {
 	// of the end by being closed.
 	clientFiles, serverFiles []int
 	served                   chan error // nil where the kernel is the server
+	// atEnd closes what a client has open between operations; nil where that is nothing.
+	atEnd func()
 }
 
 // rawEngine is an engine of file descriptors.
@@ -209,6 +211,9 @@ func (r *raw) close() error {
 	var err error
 	if r.served != nil {
 		err = <-r.served
+	}
+	if r.atEnd != nil {
+		r.atEnd()
 	}
 	closeAll(&r.clientFiles)
 	closeAll(&r.serverFiles)

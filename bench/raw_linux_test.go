@@ -3,8 +3,16 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/onsi/gomega"
+	"github.com/onsi/gomega/gleak"
+	"golang.org/x/sys/unix"
 )
 
 // rawSpecs are all that both raw engines measure, one of each.
@@ -77,5 +85,148 @@ func TestTheContextEndsRaw(t *testing.T) {
 				t.Errorf("error is %v, want the cause of the cancellation", err)
 			}
 		})
+	}
+}
+
+// onRaw opens an engine where its client belongs, on any processor, and closes it
+// after use.
+func onRaw(t *testing.T, s Spec, use func(e *rawEngine) error) error {
+	t.Helper()
+	var missing *MissingError
+	err := placed(s, anywhere, func() error {
+		e, err := openRaw(t.Context(), s, anywhere)
+		if errors.As(err, &missing) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(use(e.(*rawEngine)), e.close())
+	})
+	if missing != nil {
+		t.Skip(missing)
+	}
+	return err
+}
+
+func TestRawAllocatesNothing(t *testing.T) {
+	for _, s := range rawSpecs() {
+		t.Run(s.Name(), func(t *testing.T) {
+			err := onRaw(t, s, func(e *rawEngine) error {
+				m := newMeter(t)
+				if err := e.run(m, time.Millisecond); err != nil {
+					return err
+				}
+				// A run may allocate, for its timer, whatever number it measures.
+				const trips, aRun, stray = 500, 5, 20
+				m.reset()
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				runs, err := 0, error(nil)
+				for ; err == nil && m.hist.TotalCount() < trips; runs++ {
+					err = e.run(m, 10*time.Millisecond)
+				}
+				runtime.ReadMemStats(&after)
+				if n := after.Mallocs - before.Mallocs; n > uint64(stray+aRun*runs) {
+					t.Errorf("%d allocations in %d samples", n, m.hist.TotalCount())
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// asleep says whether a thread of this process waits in the kernel.
+func asleep(tid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", tid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err == nil && strings.HasPrefix(state, "S")
+}
+
+// Blocked ends must not hold up a collection, however silent the peer is.
+func TestACollectionPassesWhileAnEndWaits(t *testing.T) {
+	for _, transport := range []string{TCP, UDP, Unix, UnixGram, Pipe} {
+		t.Run(transport, func(t *testing.T) {
+			defer enoughProcessors()()
+			r := newRaw(t.Context(), Spec{Transport: transport}.WithDefaults())
+			client, server, err := r.pair()
+			if err != nil {
+				t.Fatal(err)
+			}
+			threads := make(chan int, 2)
+			wait := func(e *rawEnd) func() error {
+				return func() error {
+					threads <- unix.Gettid()
+					_, err := e.receive(make([]byte, 1), 0)
+					return err
+				}
+			}
+			if err := r.serve(-1, wait(server)); err != nil {
+				t.Fatal(err)
+			}
+			other := &raw{spec: r.spec, stop: r.stop}
+			if err := other.serve(-1, wait(client)); err != nil {
+				t.Fatal(err)
+			}
+			g := gomega.NewWithT(t)
+			for range 2 {
+				tid := <-threads
+				g.Eventually(func() bool { return asleep(tid) }).WithTimeout(deathTimeout).Should(gomega.BeTrue())
+			}
+			collected := make(chan struct{})
+			go func() {
+				runtime.GC()
+				close(collected)
+			}()
+			g.Eventually(collected).WithTimeout(deathTimeout).Should(gomega.BeClosed())
+			if err := errors.Join(r.close(), <-other.served); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestRawLeavesNothingBehind(t *testing.T) {
+	g := gomega.NewWithT(t)
+	if _, err := Measure(t.Context(), []Spec{{Transport: TCP6}}, short); err != nil { // opens what the runtime keeps
+		t.Fatal(err)
+	}
+	before, files := gleak.Goroutines(), openFiles(t)
+	for _, s := range rawSpecs() {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(5*time.Millisecond, cancel)
+		results, err := Measure(ctx, []Spec{s}, Plan{Restarts: 1, Window: time.Hour})
+		if err == nil && results[0].Skipped == "" {
+			t.Errorf("%s outlived its context", s.Name())
+		}
+		timer.Stop()
+		cancel()
+	}
+	g.Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(before))
+	if now := openFiles(t); now != files {
+		t.Errorf("%d files are open, and were %d before", now, files)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	m := &meter{hist: newHistogram()}
+	took := time.Duration(0)
+	for b.Loop() {
+		took = (took*5 + 12345) & 0xffff // as far apart as the samples of a window are
+		if err := m.record(took); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -29,7 +29,11 @@ func openRawBurst(r *raw, cpu int) (*rawBurst, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, size := r.spec.Outstanding, r.spec.SizeBytes
+	return newRawBurst(t), enoughBuffer(r, r.spec.Outstanding*datagramRoom(r.spec.SizeBytes))
+}
+
+func newRawBurst(t *rawTrip) *rawBurst {
+	n, size := t.spec.Outstanding, t.spec.SizeBytes
 	b := &rawBurst{
 		rawTrip: t, size: size, together: 1, responses: make([]byte, n*size),
 		sent: make([]time.Duration, n), arrived: make([]time.Duration, n),
@@ -40,7 +44,7 @@ func openRawBurst(r *raw, cpu int) (*rawBurst, error) {
 	for k := range n {
 		b.requests = append(b.requests, newPayload(size, k)...)
 	}
-	return b, enoughBuffer(r, n*datagramRoom(size))
+	return b
 }
 
 // run makes bursts back to back.

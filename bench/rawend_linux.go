@@ -28,7 +28,10 @@ type rawEnd struct {
 	stop *atomic.Bool
 }
 
-var errStopped = errors.New("stopped")
+var (
+	errStopped = errors.New("stopped")
+	errClosed  = fmt.Errorf("the other end has closed the connection: %w", io.EOF)
+)
 
 // silenceTimeout is when what an end waits for counts as lost.
 const silenceTimeout = replyTimeout + lastLook
@@ -150,7 +153,7 @@ func (e *rawEnd) nothing() error {
 	case e.datagrams:
 		return nil
 	}
-	return fmt.Errorf("the other end has closed the connection: %w", io.EOF)
+	return errClosed
 }
 
 // patience is how long a call has not got what it waits for.

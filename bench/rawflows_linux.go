@@ -32,11 +32,12 @@ type rawFlow struct {
 	got      int // bytes of the incoming message
 
 	// The rest is of a client.
-	request []byte
-	sent    time.Duration
-	waiting bool // for a response
-	owed    int  // responses that did not come in time, and may come yet
-	lost    int  // in a row
+	request  []byte
+	sequence uint64
+	sent     time.Duration
+	waiting  bool // for a response
+	owed     int  // responses that did not come in time, and may come yet
+	lost     int  // in a row
 }
 
 func openRawFlows(r *raw, cpu int) (*rawFlows, error) {
@@ -190,7 +191,7 @@ func (f *rawFlows) run(m *meter, d time.Duration) error {
 	began := m.now()
 	for k := range f.flows {
 		if err := f.ask(m, k); err != nil {
-			return err
+			return f.flowFailed(k, err)
 		}
 	}
 	var waited patience
@@ -206,18 +207,18 @@ func (f *rawFlows) run(m *meter, d time.Duration) error {
 			k := int(event.Fd)
 			if event.Events&unix.EPOLLOUT != 0 {
 				if err := f.push(k); err != nil {
-					return f.failed(m.sequence, err)
+					return f.flowFailed(k, err)
 				}
 			}
 			if err := f.respond(m, k, began+d); err != nil {
-				return fmt.Errorf("flow %d: %w", k+1, f.failed(m.sequence, err))
+				return f.flowFailed(k, err)
 			}
 		}
 		if now := m.now(); now-looked >= waitRefresh {
 			looked = now
 			for k := range f.flows {
 				if err := f.lose(m, k, began+d); err != nil {
-					return fmt.Errorf("flow %d: %w", k+1, f.failed(m.sequence, err))
+					return f.flowFailed(k, err)
 				}
 			}
 		}
@@ -230,11 +231,16 @@ func (f *rawFlows) ask(m *meter, k int) error {
 	m.sequence++
 	f.look(m.sequence)
 	one := f.flows[k]
-	mark(one.request, m.sequence)
+	one.sequence = m.sequence
+	mark(one.request, one.sequence)
 	one.waiting, one.outgoing = true, one.request
 	f.underWay++
 	one.sent = m.now()
 	return f.push(k)
+}
+
+func (f *rawFlows) flowFailed(k int, err error) error {
+	return fmt.Errorf("flow %d: %w", k+1, f.failed(f.flows[k].sequence, err))
 }
 
 // respond takes what has come of a response. When it is whole it sends the next

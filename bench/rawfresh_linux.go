@@ -3,7 +3,6 @@ package bench
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"syscall"
@@ -72,6 +71,7 @@ func newRawFresh(r *raw, cpu int) (*rawFresh, error) {
 		request: newPayload(s.SizeBytes, 0), response: make([]byte, s.SizeBytes),
 	}
 	r.use(&f.end)
+	r.atEnd = func() { _ = f.hangUpAs(CRR) }
 	if s.Op == CRRGraceful && s.Transport == TCP {
 		for _, source := range sources() {
 			f.from = append(f.from, newRawAddress(source.AddrPort()))
@@ -201,14 +201,20 @@ func (f *rawFresh) verify(sequence uint64) error {
 		}
 		return nil
 	}
-	got, err := f.end.receiveSome(f.response[:1], silenceTimeout)
+	_, err := f.end.receiveSome(f.response[:1], silenceTimeout)
 	switch {
-	case errors.Is(err, io.EOF):
+	case err == errClosed:
 		err = nil
 	case err == nil:
-		err = fmt.Errorf("%d bytes came over a connection on which none are sent", got)
+		err = errors.New("something came over a connection on which nothing is sent")
 	}
-	return f.told(sequence, errors.Join(err, f.hangUpAs(Connect), f.socket()))
+	if closed := f.hangUpAs(Connect); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = f.socket()
+	}
+	return f.told(sequence, err)
 }
 
 func noDelay(fd int) error { return setOption(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }

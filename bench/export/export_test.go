@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,5 +175,28 @@ func TestEveryOpHasAName(t *testing.T) {
 		if name := goName(bench.Spec{Transport: transport}.WithDefaults()); strings.ContainsAny(name, " \t") || name[0] < 'A' || name[0] > 'Z' {
 			t.Errorf("%s: %q is no name of a benchmark", transport, name)
 		}
+	}
+}
+
+// largest is a writer that keeps nothing but how much it got, and at most at once.
+type largest struct{ all, atOnce int }
+
+func (l *largest) Write(p []byte) (int, error) {
+	l.all += len(p)
+	l.atOnce = max(l.atOnce, len(p))
+	return len(p), nil
+}
+
+// Hours of restarts are not held in memory as text.
+func TestRestartsAreWrittenOneByOne(t *testing.T) {
+	r := run()
+	r.Benchmarks = r.Benchmarks[:1]
+	r.Benchmarks[0].Restarts = slices.Repeat(r.Benchmarks[0].Restarts, 2000)
+	var written largest
+	if err := JSON(r)(&written); err != nil {
+		t.Fatal(err)
+	}
+	if written.all < 2_000_000 || written.atOnce > 64<<10 {
+		t.Errorf("%d bytes, of which %d at once", written.all, written.atOnce)
 	}
 }

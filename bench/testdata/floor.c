@@ -8,9 +8,8 @@
 // rr sends SIZE bytes and waits for as many, over one connection. crr connects,
 // sends, receives, and closes with a reset (SO_LINGER of zero), over and over.
 // Both ends block, each on a thread that stays on its processor; a processor of -1
-// leaves it to the scheduler. A tenth of the time goes before, unmeasured. A round
-// trip that outlasts the time is followed by one that is measured. What is printed
-// is one line of JSON; times are nanoseconds.
+// leaves it to the scheduler. A tenth of the time goes before, unmeasured. What is
+// printed is one line of JSON; times are nanoseconds.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

@@ -84,7 +84,7 @@ Ctrl-C prints what there is so far.`,
   loopcheck bench --transport tcp --rate 1000,10000 --precision 0.02
   loopcheck bench --transport unix --sweep size
   loopcheck bench --format benchfmt > new.txt && benchstat old.txt new.txt`,
-		Args: noArguments,
+		Args: noSubcommand,
 	}
 	f := cmd.Flags()
 	o.choice.flags(cmd)
@@ -97,7 +97,7 @@ Ctrl-C prints what there is so far.`,
 	o.output.flags(cmd)
 	for flag, values := range map[string][]string{
 		"transport": bench.Transports, "op": bench.Ops, "engine": bench.Engines, "placement": placementNames(), "sweep": sweepable,
-		"profile": profileNames, "format": formatNames, "fail-on": benchStates,
+		"profile": profileNames, "format": benchFormatNames, "fail-on": benchStates,
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -22,8 +22,8 @@ type benchOutput struct {
 	file   string
 }
 
-// formatNames are the values of --format.
-var formatNames = []string{"text", "json", "benchfmt", "csv", "openmetrics"}
+// benchFormatNames are the values of --format.
+var benchFormatNames = []string{"text", "json", "benchfmt", "csv", "openmetrics"}
 
 func (o *benchOutput) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -35,7 +35,7 @@ func (o *benchOutput) flags(cmd *cobra.Command) {
 // check finds mistakes before anything is measured.
 func (o *benchOutput) check() error {
 	if o.format != "" {
-		if err := oneOf("--format", o.format, formatNames...); err != nil {
+		if err := oneOf("--format", o.format, benchFormatNames...); err != nil {
 			return err
 		}
 	}

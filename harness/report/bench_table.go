@@ -93,7 +93,7 @@ type outcome struct {
 func outcomeOf(b bench.Result) *outcome {
 	switch {
 	case b.Skipped != "":
-		return &outcome{check.Skip, "skipped", b.Skipped}
+		return &outcome{check.Skip, "skipped", strings.ReplaceAll(b.Skipped, "\n", "; ")} // of errors that are joined
 	case b.Count == 0:
 		return &outcome{check.Interrupted, "not measured", "it ended before the first restart was over"}
 	case b.Inconclusive != "":
