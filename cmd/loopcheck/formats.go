@@ -4,16 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
 
-// formatNames are what --format and --also take.
-func formatNames() []string {
+// reportFormats are what --format and --also take.
+func reportFormats() []string {
 	var names []string
 	for _, f := range report.Formats {
 		names = append(names, f.Name)
@@ -22,7 +20,7 @@ func formatNames() []string {
 }
 
 // inFormat is a report in the format of that name, which has to be one of
-// formatNames.
+// reportFormats.
 func inFormat(name string, r *report.Report) func(io.Writer) error {
 	for _, f := range report.Formats {
 		if f.Name == name {
@@ -30,7 +28,7 @@ func inFormat(name string, r *report.Report) func(io.Writer) error {
 		}
 	}
 	return func(io.Writer) error {
-		return fmt.Errorf("format %q is none of %s", name, strings.Join(formatNames(), ", "))
+		return fmt.Errorf("format %q is none of %s", name, strings.Join(reportFormats(), ", "))
 	}
 }
 
@@ -45,12 +43,14 @@ func parseAlso(values []string) ([]alsoFile, error) {
 		if !found || path == "" {
 			return nil, usagef("--also %q: write FORMAT=FILE, such as openmetrics=loopcheck.prom", value)
 		}
-		if err := oneOf("--also", format, formatNames()...); err != nil {
+		if err := oneOf("--also", format, reportFormats()...); err != nil {
 			return nil, &usageError{err}
 		}
 		// Told before the run rather than after it.
-		if folder, err := os.Stat(filepath.Dir(path)); err != nil || !folder.IsDir() {
-			return nil, usagef("--also %q: there is no folder %s: make it, or choose another file", value, filepath.Dir(path))
+		if path != "-" {
+			if err := replaceable(path); err != nil {
+				return nil, usagef("--also %s: %w: choose another file", format, err)
+			}
 		}
 		files = append(files, alsoFile{format, path})
 	}
@@ -80,4 +80,15 @@ func (a *app) printAlso(files []alsoFile, r *report.Report) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkOut finds out before anything else whether --out can be written.
+func checkOut(path string) error {
+	if path == "" {
+		return nil
+	}
+	if err := replaceable(path); err != nil {
+		return usagef("--out: %w: choose another file", err)
+	}
+	return nil
 }

@@ -67,9 +67,12 @@ the file that --out names, which is replaced as a whole or not at all:
 			case format != "" && asJSON:
 				return usagef("--json prints JSON: leave it out, or write --format json")
 			case format != "":
-				if err := oneOf("--format", format, formatNames()...); err != nil {
+				if err := oneOf("--format", format, reportFormats()...); err != nil {
 					return &usageError{err}
 				}
+			}
+			if err := checkOut(out); err != nil {
+				return err
 			}
 			r, err := readReport(args[0])
 			if err != nil {
@@ -79,7 +82,7 @@ the file that --out names, which is replaced as a whole or not at all:
 			case format != "" && out == "":
 				return inFormat(format, r)(a.stdout)
 			case format != "":
-				return unwritable("--out", folder.Write(out, inFormat(format, r)))
+				return folder.Write(out, inFormat(format, r))
 			}
 			if into == "" {
 				into = filepath.Dir(args[0])
@@ -103,7 +106,7 @@ the file that --out names, which is replaced as a whole or not at all:
 		},
 	}
 	cmd.Flags().StringVar(&into, "into", "", "write the reports into `DIR` (default: beside FILE)")
-	cmd.Flags().StringVar(&format, "format", "", "write the report in one `FORMAT` to stdout: "+strings.Join(formatNames(), ", "))
+	cmd.Flags().StringVar(&format, "format", "", "write the report in one `FORMAT` to stdout: "+strings.Join(reportFormats(), ", "))
 	cmd.Flags().StringVar(&out, "out", "", "with --format, write to `FILE` instead of stdout")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON document instead of the summary")
 	return cmd

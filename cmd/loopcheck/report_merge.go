@@ -1,10 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"github.com/loopcheck/loopcheck/harness/fleet"
@@ -31,6 +27,9 @@ listed with the reason.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := checkOut(out); err != nil {
+				return err
+			}
 			f, err := fleet.Load(args)
 			if err != nil {
 				return &usageError{err}
@@ -43,7 +42,7 @@ listed with the reason.`,
 			}
 			if out != "" {
 				if err := folder.Write(out, f.HTML); err != nil {
-					return unwritable("--out", err)
+					return err
 				}
 			}
 			if asJSON {
@@ -55,12 +54,4 @@ listed with the reason.`,
 	cmd.Flags().StringVar(&out, "out", "", "also write one page for people to `FILE`, such as fleet.html")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document instead of the summary")
 	return cmd
-}
-
-// unwritable makes a usage error of a path that cannot be written to.
-func unwritable(flag string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) {
-		return usagef("%s: %w: choose another file", flag, err)
-	}
-	return err
 }

@@ -73,7 +73,7 @@ replaced as a whole or not at all.`,
 	f.IntVar(&o.connections, "expect-connections", 0, "warn where a process may open fewer files than `N` connections take (LIM-015); 0 asks for the usual 1,024")
 	f.StringVar(&o.policy, "policy", "", "also check what the firewall's policy in `FILE` expects")
 	f.BoolVar(&o.mutate, "mutate", false, "with --policy, also make small mistakes in the rules, and report which of them the policy notices")
-	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(formatNames(), ", "))
+	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(reportFormats(), ", "))
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }

@@ -183,10 +183,6 @@ func (f *Fleet) Sentence() string {
 			failing++
 		}
 	}
-	have := "have"
-	if failing == 1 {
-		have = "has"
-	}
-	return fmt.Sprintf("%d of %s %s failed checks; %s to look at; %s among the benchmarks.",
-		failing, counted(len(f.Machines), "machine"), have, counted(len(f.Checks), "check"), counted(outliers, "outlier"))
+	return fmt.Sprintf("Failed checks on %d of %s; %s to look at; %s among the benchmarks.",
+		failing, counted(len(f.Machines), "machine"), counted(len(f.Checks), "check"), counted(outliers, "outlier"))
 }

@@ -51,12 +51,8 @@ func Create(reports string, started time.Time) (string, error) {
 }
 
 // Write writes a file as a whole or not at all: to a temporary name beside
-// it, which then takes its place. What is there and is no regular file, as a pipe
-// or a device, is written into and stays.
+// it, which then takes its place.
 func Write(path string, content func(io.Writer) error) (err error) {
-	if found, err := os.Stat(path); err == nil && !found.Mode().IsRegular() && !found.IsDir() {
-		return writeInto(path, content)
-	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -77,17 +73,6 @@ func Write(path string, content func(io.Writer) error) (err error) {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return os.Rename(f.Name(), path)
-}
-
-func writeInto(path string, content func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(content(f), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return nil
 }
 
 // PointLatest makes "latest" in the reports folder point at a run's folder,

@@ -97,21 +97,3 @@ func TestPointLatestMoves(t *testing.T) {
 		t.Errorf("the reports folder holds %v, want two runs and the link", entries)
 	}
 }
-
-// A device or a pipe is not replaced by a file.
-func TestWriteGoesIntoWhatIsNoFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "null")
-	if err := os.Symlink(os.DevNull, path); err != nil {
-		t.Skipf("links cannot be made here: %v", err)
-	}
-	if err := Write(path, func(w io.Writer) error { _, err := io.WriteString(w, "gone"); return err }); err != nil {
-		t.Fatal(err)
-	}
-	if found, err := os.Lstat(path); err != nil || found.Mode()&os.ModeSymlink == 0 {
-		t.Errorf("%v, %v: want the link", found, err)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-		t.Errorf("%v is left in the folder", entries)
-	}
-}

@@ -35,12 +35,20 @@ func (r *BenchRun) Export() export.Run {
 	run := export.Run{
 		Tool: whole.Tool, Started: whole.Started, Duration: whole.Duration, Command: whole.Command, Interrupted: whole.Interrupted,
 		Host: whole.Host, Noise: whole.Noise, Dropped: whole.Dropped, Benchmarks: whole.Benchmarks,
-		Machine: export.Machine{GOOS: runtime.GOOS, GOARCH: cmp.Or(r.Host.Arch, runtime.GOARCH), Kernel: r.Host.Kernel, Version: r.Tool.Version},
+		Machine: exportMachine(r.Tool, r.Host),
 	}
-	if len(r.Host.CPUs) > 0 {
-		run.Machine.CPU = r.Host.CPUs[0].Model
-	}
+	run.Machine.GOOS, run.Machine.GOARCH = runtime.GOOS, cmp.Or(run.Machine.GOARCH, runtime.GOARCH)
 	return run
+}
+
+// exportMachine is what the formats of other programs say of a machine, as far as
+// its facts tell.
+func exportMachine(tool Tool, facts host.Facts) export.Machine {
+	m := export.Machine{GOARCH: facts.Arch, Kernel: facts.Kernel, Version: tool.Version}
+	if len(facts.CPUs) > 0 {
+		m.CPU = facts.CPUs[0].Model
+	}
+	return m
 }
 
 // BenchText writes the benchmarks for a terminal: a table with its remarks, what

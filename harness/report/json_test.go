@@ -284,6 +284,10 @@ func FuzzRead(f *testing.F) {
 		if diff := cmp.Diff(string(written), string(rendered(t, JSON(again)))); diff != "" {
 			t.Errorf("(-first +second):\n%s", diff)
 		}
+		for _, f := range Formats {
+			rendered(t, f.Write(r))
+		}
+		metricsOf(t, rendered(t, OpenMetrics(r)))
 		text := rendered(t, Text(r, Style{}))
 		for _, c := range string(text) {
 			if terminal.Harmless(string(c)) != string(c) {

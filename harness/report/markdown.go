@@ -104,8 +104,12 @@ func benchmarksTable(r *Report, room int) string {
 			}
 			return "–"
 		}
+		rate := "–"
+		if b.Count > 0 {
+			rate = humanRate(b.RatePerS)
+		}
 		row := fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", inlineText(b.Name),
-			cell("p50_ns"), humanInterval(b.CI95.LowNS, b.CI95.HighNS), cell("p99_ns"), humanRate(b.RatePerS), inlineText(remark))
+			cell("p50_ns"), humanInterval(b.CI95.LowNS, b.CI95.HighNS), cell("p99_ns"), rate, inlineText(remark))
 		if out.Len()+len(row) > room {
 			break
 		}

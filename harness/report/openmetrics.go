@@ -16,10 +16,7 @@ import (
 func OpenMetrics(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
 		r := harmlessCopy(r)
-		measured := export.Run{
-			Benchmarks: r.Benchmarks,
-			Machine:    export.Machine{GOARCH: r.Host.Arch, CPU: processors(r.Host.CPUs), Kernel: r.Host.Kernel, Version: r.Tool.Version},
-		}
+		measured := export.Run{Benchmarks: r.Benchmarks, Machine: exportMachine(r.Tool, r.Host)}
 		if err := export.WriteMetrics(w, slices.Concat(runMetrics(r), export.Metrics(measured))); err != nil {
 			return fmt.Errorf("write the report as OpenMetrics: %w", err)
 		}
