@@ -100,7 +100,8 @@ func observed(ctx context.Context, s Side, round int) (Restart, error) {
 		return r, err
 	}
 	used := readUsage().CPU + childrenTime() - own
-	for _, reason := range before.taint(observe(), used, s.Processors()) {
+	_, reasons := before.taint(observe(), used, s.Processors())
+	for _, reason := range reasons {
 		// A benchmark of ours collects before its window, and says so if it did inside.
 		if reason != TaintGC && !slices.Contains(r.Taint, reason) {
 			r.Taint = append(r.Taint, reason)

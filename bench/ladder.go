@@ -36,7 +36,7 @@ type Step struct {
 }
 
 // MedianNS is what one operation takes; 0 where it was not measured.
-func (s Step) MedianNS() float64 { return median((&tally{restarts: s.Result.Restarts}).medians()) }
+func (s Step) MedianNS() float64 { return s.Result.MedianNS }
 
 // LadderPlan says how ladders are measured.
 type LadderPlan struct {
@@ -230,7 +230,7 @@ func (r Result) perOperation(n int) Result {
 	}
 	r.Count *= int64(n)
 	r.RatePerS *= by
-	r.MeanNS, r.CPUNSPerOp = r.MeanNS/by, r.CPUNSPerOp/by
+	r.MeanNS, r.MedianNS, r.CPUNSPerOp = r.MeanNS/by, r.MedianNS/by, r.CPUNSPerOp/by
 	r.CI95.LowNS, r.CI95.HighNS = r.CI95.LowNS/by, r.CI95.HighNS/by
 	r.Conditions.VoluntaryPerOp /= by
 	r.Conditions.InvoluntaryPerOp /= by

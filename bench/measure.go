@@ -105,8 +105,13 @@ func (b *benchmarks) measure(ctx context.Context, plan Plan) ([]Result, error) {
 		err = errors.Join(err, sumErr)
 		r.Ended, r.Conditions.ClockNS = ended, clockNS
 		if one.missing != nil {
-			r.Skipped = fmt.Sprintf("needs %s: %v", one.missing.Needs, one.missing.Err)
 			r.Ended = ""
+			needs := fmt.Sprintf("needs %s: %v", one.missing.Needs, one.missing.Err)
+			if n := len(r.Restarts); n > 0 {
+				r.Inconclusive = fmt.Sprintf("restart %d %s", n+1, needs)
+			} else {
+				r.Skipped = needs
+			}
 		}
 		results = append(results, r)
 	}
@@ -172,8 +177,8 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 	w := &b.window
 	w.round, w.lossless = round, plan.Lossless
 	err := one.place(func() error { return one.restart(ctx, plan.Window, w) })
-	if missing, ok := errors.AsType[*MissingError](err); ok && len(one.tally.restarts) == 0 {
-		one.missing = missing
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		one.missing = missing // others may have what this one lacks from now on
 		return nil
 	}
 	if err != nil {
@@ -273,7 +278,10 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	used.add(remote.sub(theirs))
 	w.seen.collections += used.Collections
 	after.gc += used.Collections
-	w.used, w.taint = used, before.taint(after, used.CPU, b.pair.Processors())
+	w.loss, w.taint = before.taint(after, used.CPU, b.pair.Processors())
+	// What the client spun for is not what operations cost.
+	used.CPU = max(0, used.CPU-w.spun)
+	w.used = used
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -146,8 +147,12 @@ func (p *rawPing) roundTrip(sequence uint64) error {
 // take receives the reply. One to an earlier request may come before it and, at a
 // raw socket, those that others have asked for.
 func (p *rawPing) take() error {
+	var foreign time.Time // when the first came that was none
 	for {
 		got, err := p.end.receive(p.response, silenceTimeout)
+		if !foreign.IsZero() && time.Since(foreign) > silenceTimeout {
+			err = fmt.Errorf("nothing within %v but what others asked for: %w", silenceTimeout, os.ErrDeadlineExceeded)
+		}
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				p.owed++
@@ -159,6 +164,9 @@ func (p *rawPing) take() error {
 			p.answer = icmp.InPacket(p.answer)
 		}
 		if len(p.answer) < icmpHeaderBytes || p.answer[0] != p.reply || p.shared && !bytes.Equal(p.answer[4:6], p.message[4:6]) {
+			if foreign.IsZero() {
+				foreign = time.Now()
+			}
 			continue
 		}
 		if p.owed > 0 && !bytes.Equal(p.answer[6:], p.message[6:]) {

@@ -107,13 +107,17 @@ func (s *rawStream) await(ctx context.Context) error {
 	}
 	timer := time.NewTimer(replyTimeout)
 	defer timer.Stop()
-	select {
-	case <-s.sink.arrived:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		select {
+		case <-s.sink.arrived:
+			if s.client.datagrams || s.sink.received.Load() >= s.sent {
+				return nil
+			} // otherwise it was of an earlier time
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 
@@ -132,7 +136,10 @@ func (s *rawSink) stream() error {
 		if err != nil {
 			return err
 		}
-		if wanted := s.wanted.Load(); s.received.Add(int64(n)) >= wanted && wanted > 0 && s.wanted.CompareAndSwap(wanted, 0) {
+		// First counted, then looked at: whoever waits does it the other way round, so
+		// that one of both sees it.
+		got := s.received.Add(int64(n))
+		if wanted := s.wanted.Load(); wanted > 0 && got >= wanted && s.wanted.CompareAndSwap(wanted, 0) {
 			s.tell()
 		}
 	}

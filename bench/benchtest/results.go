@@ -104,6 +104,7 @@ func Result(s bench.Spec, medianNS float64, samples int) bench.Result {
 			r.Percentiles[key] = float64(whole.ValueAtPercentile(p))
 		}
 	}
+	r.MedianNS = medianNS
 	r.CI95 = bench.Interval{LowNS: medianNS * 0.98, HighNS: medianNS * 1.03, Confidence: 0.978515625}
 	encoded, _ := whole.EncodeV2()
 	r.Histogram = string(encoded)

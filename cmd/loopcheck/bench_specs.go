@@ -245,8 +245,8 @@ func parseCount(text string) (int, error) {
 
 func parseRate(text string) (float64, error) {
 	rate, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(rate >= 0 && rate <= bench.MaxRateHz) {
-		return 0, fmt.Errorf("--rate %s: write requests per second up to %.0f, or 0 for back to back", text, bench.MaxRateHz)
+	if err != nil || rate != 0 && !(rate >= bench.MinRateHz && rate <= bench.MaxRateHz) {
+		return 0, fmt.Errorf("--rate %s: write %d to %.0f requests per second, or 0 for back to back", text, bench.MinRateHz, bench.MaxRateHz)
 	}
 	return rate, nil
 }

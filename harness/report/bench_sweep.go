@@ -76,17 +76,17 @@ func (p *printout) sweeps(results []bench.Result) {
 		width, highest := 0, 0.0
 		for _, b := range s.results {
 			width = max(width, terminal.Columns(s.by.label(b.Spec)))
-			highest = max(highest, b.Percentiles["p50_ns"])
+			highest = max(highest, b.MedianNS)
 		}
 		const figures = 10 + 10 + 13
 		room := p.style.Width - 2 - width - 2 - figures
 		for _, b := range s.results {
 			bar := ""
-			if median, given := b.Percentiles["p50_ns"]; given {
-				bar = strings.Repeat("█", max(1, int(float64(room)*median/highest)))
+			if b.MedianNS > 0 {
+				bar = strings.Repeat("█", max(1, int(float64(room)*b.MedianNS/highest)))
 			}
 			p.line("  ", terminal.PadLeft(s.by.label(b.Spec), width), "  ", p.paint(cyan, terminal.PadRight(bar, room)),
-				terminal.PadLeft(percentileCell("p50_ns")(b), 10), terminal.PadLeft(percentileCell("p99_ns")(b), 10), terminal.PadLeft(rateCell(b), 13))
+				terminal.PadLeft(medianCell(b), 10), terminal.PadLeft(percentileCell("p99_ns")(b), 10), terminal.PadLeft(rateCell(b), 13))
 		}
 	}
 }

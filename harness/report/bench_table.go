@@ -26,7 +26,7 @@ type benchColumn struct {
 
 // benchColumns are those of the terminal and of the page, in order.
 var benchColumns = []benchColumn{
-	{"p50", 9, percentileCell("p50_ns")},
+	{"p50", 9, medianCell},
 	{"±", 7, uncertaintyCell},
 	{"p99", 9, percentileCell("p99_ns")},
 	{"p99.9", 9, percentileCell("p99.9_ns")},
@@ -47,6 +47,14 @@ func percentileCell(key string) func(bench.Result) string {
 		}
 		return notGiven
 	}
+}
+
+// medianCell is the median over restarts, which the interval is of.
+func medianCell(b bench.Result) string {
+	if b.MedianNS > 0 && b.Percentiles["p50_ns"] > 0 {
+		return humanNS(b.MedianNS)
+	}
+	return percentileCell("p50_ns")(b) // of a report of before
 }
 
 // uncertaintyCell is how far the median may be off, where the restarts suffice to

@@ -55,7 +55,7 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".benchmarks[].conditions.late_ns": true, ".benchmarks[].conditions.unsteady": true,
 		// Reports of before these were measured lack them.
 		".benchmarks[].restarts[].round": true, ".benchmarks[].restarts[].cpu_ns_per_op": true,
-		".benchmarks[].conditions": true, ".benchmarks[].modes_ns": true,
+		".benchmarks[].conditions": true, ".benchmarks[].modes_ns": true, ".benchmarks[].median_ns": true,
 		".listeners[].interface": true, ".listeners[].ipv4_too": true, ".listeners[].backlog": true,
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,

@@ -19,6 +19,7 @@ func ladders() *Ladders {
 	results := benchtest.Results()
 	measured := func(medianNS float64) bench.Result {
 		r := benchtest.Result(bench.Spec{Transport: bench.TCP, Placement: topology.SameCore}, medianNS, 1000)
+		r.MedianNS = medianNS
 		r.CI95 = bench.Interval{LowNS: 0.98 * medianNS, HighNS: 1.03 * medianNS, Confidence: 0.96}
 		return r
 	}
