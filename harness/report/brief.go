@@ -95,7 +95,7 @@ type Machine struct {
 
 // Machine is the one that was run on. Its strings are fit to be shown.
 func (r *Report) Machine() Machine {
-	shown := func(s string) string { return oneLine(terminal.Harmless(s)) }
+	shown := func(s string) string { return terminal.Shorten(oneLine(terminal.Harmless(s)), 200) }
 	return Machine{
 		Hostname: shown(r.Host.Hostname), CPU: shown(processors(r.Host.CPUs)),
 		Virtualization: shown(r.Host.Virtualization), Container: shown(r.Host.Container),

@@ -58,7 +58,7 @@ func (e *VersionError) Error() string {
 	if e.Version == "" {
 		return fmt.Sprintf("no schema_version: this is no loopcheck report of version %s", known)
 	}
-	return fmt.Sprintf("unknown schema_version %q: this loopcheck reads %s", e.Version, known)
+	return fmt.Sprintf("unknown schema_version %q: this loopcheck reads %s", shortened(e.Version), known)
 }
 
 // Read reads a report that JSON wrote. Keys that it does not know are ignored,
@@ -114,14 +114,17 @@ func wrongVersion(document []byte) error {
 func validated(r *Report) (*Report, error) {
 	for i, c := range r.Checks {
 		if err := c.Validate(); err != nil {
-			return nil, fmt.Errorf("checks[%d] (%q): %w", i, c.ID, err)
+			return nil, fmt.Errorf("checks[%d] (%q): %w", i, shortened(c.ID), err)
 		}
 	}
 	if !slices.Contains(check.States, r.Summary.Verdict) {
-		return nil, fmt.Errorf("summary: unknown verdict %q: it is one of %s", r.Summary.Verdict, join(check.States))
+		return nil, fmt.Errorf("summary: unknown verdict %q: it is one of %s", shortened(string(r.Summary.Verdict)), join(check.States))
 	}
 	return r, nil
 }
+
+// shortened is what an error tells of a value that may be as long as the document.
+func shortened(s string) string { return terminal.Shorten(s, 60) }
 
 func join(states []check.State) string {
 	var names []string
@@ -141,9 +144,9 @@ func located(document []byte, err error) error {
 	case errors.As(err, &mismatch):
 		where := position(document, mismatch.Offset)
 		if mismatch.Field == "" {
-			return fmt.Errorf("%s: found a JSON %s, not a report", where, mismatch.Value)
+			return fmt.Errorf("%s: found a JSON %s, not a report", where, shortened(mismatch.Value))
 		}
-		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(terminal.Harmless(mismatch.Field)), mismatch.Value, mismatch.Type)
+		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(terminal.Harmless(shortened(mismatch.Field))), shortened(mismatch.Value), mismatch.Type)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -244,6 +245,29 @@ func TestReadersErrors(t *testing.T) {
 	var version *VersionError
 	if _, err := Read(strings.NewReader(`{"schema_version": "9"}`)); !errors.As(err, &version) || version.Version != "9" {
 		t.Errorf("got %v, want a VersionError of 9", err)
+	}
+}
+
+// Whatever a document holds, what is wrong with it is a line that can be read.
+func TestErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("x\\n", 1<<20)
+	for name, document := range map[string]string{
+		"version": `{"schema_version": "` + long + `"}`,
+		"ID":      `{"schema_version": "1", "checks": [{"id": "` + long + `"}]}`,
+		"state":   `{"schema_version": "1", "checks": [{"id": "A-001", "state": "` + long + `"}]}`,
+		"verdict": `{"schema_version": "1", "summary": {"verdict": "` + long + `"}}`,
+		"number":  `{"schema_version": "1", "duration_ns": ` + strings.Repeat("9", 1<<20) + `}`,
+		"field":   `{"schema_version": "1", "host": {"sysctls": {"` + long + `": 1}}}`,
+	} {
+		for reader, read := range map[string]func(io.Reader) (*Report, error){"Read": Read, "ReadBrief": ReadBrief} {
+			_, err := read(strings.NewReader(document))
+			if reader == "ReadBrief" && name == "field" {
+				continue // of which it reads nothing
+			}
+			if err == nil || len(err.Error()) > 300 || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %s: an error of %d bytes: %.400v", reader, name, len(fmt.Sprint(err)), err)
+			}
+		}
 	}
 }
 
