@@ -73,7 +73,7 @@ func openRaw(ctx context.Context, s Spec, pair topology.Pair) (engine, error) {
 func newRaw(ctx context.Context, s Spec) *raw {
 	r := &raw{spec: s, stop: &atomic.Bool{}}
 	if s.Placement == topology.Free {
-		r.looks = &looks{}
+		r.looks = newLooks()
 	}
 	r.stopWatch = context.AfterFunc(ctx, func() { r.stop.Store(true) })
 	return r
