@@ -30,6 +30,15 @@ func TestABenchWhoseServerDiesFails(t *testing.T) {
 		}
 		return server != 0
 	})
+	await(t, "a stream to the server", func() bool {
+		read := 0 // bytes by read(2), proc_pid_io(5)
+		if io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", server)); err != nil {
+			t.Fatal(err)
+		} else if _, err := fmt.Sscanf(string(io), "rchar: %d", &read); err != nil {
+			t.Fatal(err)
+		}
+		return read > 16<<20
+	})
 	if err := syscall.Kill(server, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
