@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/topology"
@@ -130,8 +131,15 @@ func MeasureLadder(ctx context.Context, plan LadderPlan) ([]Ladder, error) {
 	return ladders, err
 }
 
-// ladderPairs finds the processors of placements.
+// ladderPairs finds the processors of placements, each pair once. It fails with a
+// *SpecError where one is no placement.
 func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
+	s := Spec{Transport: TCP}.WithDefaults()
+	for _, s.Placement = range asked {
+		if err := s.Validate(); err != nil {
+			return nil, err
+		}
+	}
 	processors, err := topology.Read()
 	if errors.Is(err, errors.ErrUnsupported) {
 		return []topology.Pair{{Placement: topology.Free, Client: -1, Server: -1}}, nil
@@ -145,9 +153,6 @@ func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
 	}
 	var pairs []topology.Pair
 	for _, p := range asked {
-		if err := (Spec{Transport: TCP, Placement: p}).WithDefaults().Validate(); err != nil {
-			return nil, err
-		}
 		pair, err := processors.Pair(p)
 		if _, absent := errors.AsType[*topology.UnavailableError](err); absent && !chosen {
 			continue
@@ -155,7 +160,9 @@ func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, pair)
+		if !slices.Contains(pairs, pair) { // cross-core and same-llc may be the same
+			pairs = append(pairs, pair)
+		}
 	}
 	return pairs, nil
 }

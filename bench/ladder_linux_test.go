@@ -68,9 +68,11 @@ func TestStepsAllocateNothing(t *testing.T) {
 }
 
 func TestLaddersThatCannotBe(t *testing.T) {
-	_, err := MeasureLadder(t.Context(), LadderPlan{Placements: []topology.Placement{"moon"}})
-	if _, wrong := errors.AsType[*SpecError](err); !wrong {
-		t.Errorf("error is %v", err)
+	for _, p := range []topology.Placement{"moon", ""} {
+		_, err := MeasureLadder(t.Context(), LadderPlan{Placements: []topology.Placement{topology.SameCore, p}})
+		if _, wrong := errors.AsType[*SpecError](err); !wrong {
+			t.Errorf("%q: error is %v", p, err)
+		}
 	}
 	all, err := topology.Read()
 	if err != nil {
@@ -84,6 +86,16 @@ func TestLaddersThatCannotBe(t *testing.T) {
 		if _, absent := errors.AsType[*topology.UnavailableError](err); !absent {
 			t.Errorf("%s: error is %v", p, err)
 		}
+	}
+}
+
+func TestALadderOfAPairIsMeasuredOnce(t *testing.T) {
+	pairs, err := ladderPairs([]topology.Placement{topology.SameCore, topology.Free, topology.SameCore})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pairs) != 2 || pairs[0].Placement != topology.SameCore || pairs[1].Placement != topology.Free {
+		t.Errorf("pairs are %+v", pairs)
 	}
 }
 

@@ -122,6 +122,10 @@ func complete(r bench.Result) bench.Result {
 	return r
 }
 
+// bears says whether a restart has the samples for a percentile beyond its median,
+// which intervals are of; the key is one of bench.SamplesFor.
+func bears(one bench.Restart, key string) bool { return one.Count >= bench.SamplesFor(key) }
+
 func filled[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -64,7 +64,9 @@ how far each median can be trusted. A benchmark is measured again and again over
 fresh sockets, in turn with all others: a restart, not a sample, is what the 95 %
 interval is of. A restart that something disturbed (the hypervisor, other
 processes, a garbage collection) is left out and counted; where more than half
-were, the benchmark is inconclusive.
+were, the benchmark is inconclusive. The kernel counts what others take in ticks of
+10 ms, of which a short restart says little: what they took in all restarts together
+makes a benchmark inconclusive as well.
 
 A profile says what is measured: quick takes about 5 seconds, standard about a
 minute, and full goes on until each interval is within 2 % of its median, for 10

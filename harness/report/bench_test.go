@@ -38,6 +38,20 @@ func TestBenchTextGolden(t *testing.T) {
 	golden(t, "bench-sweep.txt", rendered(t, BenchText(benchRun(t, benchtest.Sweep()), Style{})))
 }
 
+// Ends in two processes are looked at one by one, and nobody sees both at once.
+func TestWhereFreeEndsWere(t *testing.T) {
+	b := benchtest.Result(bench.Spec{Transport: bench.TCP}, 14_000, 12_000)
+	b.Conditions.ClientCPUs, b.Conditions.ServerCPUs = map[int]int64{0: 3, 1: 1}, map[int]int64{1: 5}
+	b.Conditions.Migrations = 2
+	const each = "the client on CPU 0 75 %, CPU 1 25 %, the server on CPU 1 100 %, 2 migrations\n"
+	for looks, want := range map[int64]string{0: "\n  " + each, 4: "\n  both ends were on one processor 25 % of the time, " + each} {
+		b.Conditions.Together, b.Conditions.Looks = looks/4, looks
+		if got := string(rendered(t, BenchText(benchRun(t, []bench.Result{b}), Style{Width: 140}))); !strings.Contains(got, want) {
+			t.Errorf("%d looks: %s", looks, got)
+		}
+	}
+}
+
 func TestBenchTextFitsTheTerminal(t *testing.T) {
 	results := append(benchtest.Results(), benchtest.Sweep()...)
 	results[0].Name = strings.Repeat("long", 30)
