@@ -7,6 +7,8 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 TESTFLAGS ?=
 # Runs of each kind: make soak N=100
 N       ?= 10
+# Flags for the peers: make bench-peers PEERSFLAGS='--only tcp/rr --markdown'
+PEERSFLAGS ?=
 
 export CGO_ENABLED = 0
 BUILD    = $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
@@ -14,7 +16,7 @@ BINARY   = bin/loopcheck
 SYSTEMS  = linux/amd64 linux/arm64 darwin/arm64 freebsd/amd64 windows/amd64
 
 .DEFAULT_GOAL = help
-.PHONY: run test bench lint vuln build dist sample docs soak faultlab clean help
+.PHONY: run test bench bench-peers lint vuln build dist sample docs soak faultlab clean help
 
 run: build ## check this machine's loopback and write reports/latest/report.html
 	@$(BINARY) run
@@ -24,6 +26,10 @@ test: ## run every test
 
 bench: build ## measure what loopcheck itself costs
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: ## measure loopcheck beside C and other tools, in turn: some 20 minutes
+	@$(GO) build -o bin/peers ./bench/peers
+	@bin/peers $(PEERSFLAGS)
 
 lint: bin/tools ## check format, vet on every system, static analysis, modules
 	@files=$$(bin/tools/gofumpt -l .) && test -z "$$files" || { echo "$$files"; echo 'not formatted: run bin/tools/gofumpt -w .'; exit 1; }
@@ -50,11 +56,14 @@ dist: ## build dist/ for every system, with checksums
 	done
 	@cd dist && sha256sum loopcheck-* > SHA256SUMS
 
-sample: build ## make the committed sample report anew, and the README's sample output from it
+sample: build ## make the committed samples anew, and what README and docs/bench.md show of them
 	$(BINARY) run
 	@mkdir -p reports/sample
 	@cp reports/latest/report.json reports/latest/report.html reports/latest/report.junit.xml reports/sample/
-	$(GO) test -count=1 ./cmd/loopcheck -run TestReadmeShowsTheSample -update
+	cd reports/sample && ../../$(BINARY) bench --out bench.json
+	cd reports/sample && ../../$(BINARY) bench --transport tcp --placement same-core --rate 1000,20000,400000 --out bench-rate.json
+	cd reports/sample && ../../$(BINARY) bench --transport unix --placement same-core --sweep size --out bench-sweep.json
+	$(GO) test -count=1 ./cmd/loopcheck -run 'TestReadmeShowsTheSample|TestThePageShowsWhatBenchPrints' -update
 
 docs: ## make docs/checks.md anew from the checks
 	$(GO) test -count=1 ./cmd/loopcheck -run TestChecksAreDocumented -update
@@ -70,4 +79,4 @@ clean: ## remove what was built; reports stay
 	rm -rf bin dist
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -78,7 +78,7 @@ func compare(ctx context.Context, sides []Side, rounds Rounds, measured func(con
 		r.Round = round
 		c.Sides[side].Restarts = append(c.Sides[side].Restarts, r)
 		if rounds.Progress != nil {
-			rounds.Progress(Progress{Name: sides[side].Name(), Index: side, Round: round, Rounds: rounds.Kept, Restart: r, Elapsed: time.Since(began)})
+			rounds.Progress(Progress{Name: sides[side].Name(), Index: side, Of: len(sides), Round: round, Rounds: rounds.Kept, Restart: r, Elapsed: time.Since(began)})
 		}
 		return nil
 	}, func(made int) bool {
@@ -100,7 +100,8 @@ func observed(ctx context.Context, s Side, round int) (Restart, error) {
 		return r, err
 	}
 	used := readUsage().CPU + childrenTime() - own
-	for _, reason := range before.taint(observe(), used, s.Processors()) {
+	_, reasons := before.taint(observe(), used, s.Processors())
+	for _, reason := range reasons {
 		// A benchmark of ours collects before its window, and says so if it did inside.
 		if reason != TaintGC && !slices.Contains(r.Taint, reason) {
 			r.Taint = append(r.Taint, reason)

@@ -86,7 +86,7 @@ func (d Difference) Remark(base string) string {
 	case d.Rounds == 0:
 		return ""
 	case !d.known():
-		return fmt.Sprintf("%d rounds are too few to tell it from %s: it takes 6", d.Rounds, base)
+		return fmt.Sprintf("too few rounds to tell it from %s: %d of the 6 it takes", base, d.Rounds)
 	case d.Shorter():
 		return fmt.Sprintf("faster than %s beyond the noise: what it adds cannot be told", base)
 	case !d.Longer():

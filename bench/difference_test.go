@@ -30,10 +30,10 @@ func TestDifference(t *testing.T) {
 		"drift":    {took(10, 20, 30, 40, 50, 60), took(11, 21, 31, 41, 51, 61), 1, 6, true, false, ""},
 		"shorter":  {took(11, 21, 31, 41, 51, 61), took(10, 20, 30, 40, 50, 60), -1, 6, false, true, "faster than it beyond the noise"},
 		"alike":    {took(10, 20, 10, 20, 10, 20), took(11, 19, 11, 19, 11, 19), 0, 6, false, false, "not slower than it beyond the noise"},
-		"few":      {took(10, 10), took(20, 20), 10, 2, false, false, "2 rounds are too few"},
+		"few":      {took(10, 10), took(20, 20), 10, 2, false, false, "too few rounds to tell it from it: 2 of"},
 		"tainted":  {took(10, 10, 10, 10, 10, 10, -900), took(11, 11, 11, 11, 11, 11, 11), 1, 6, true, false, ""},
 		"all":      {took(-10, -10, -10, -10, -10, -10), took(11, 11, 11, 11, 11, 11), 1, 6, true, false, ""},
-		"one side": {took(10, 10, 10), took(11), 1, 1, false, false, "1 rounds are too few"},
+		"one side": {took(10, 10, 10), took(11), 1, 1, false, false, "too few rounds to tell it from it: 1 of"},
 		"none":     {took(), took(11), 0, 0, false, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

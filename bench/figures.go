@@ -1,6 +1,9 @@
 package bench
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // keptRate is the share of a fixed rate that counts as having kept it: a window
 // that ends amid an interval, or a stall of the machine, takes some from it.
@@ -16,18 +19,11 @@ func (r Result) MissedRate() bool {
 // restarts' medians, as a share of it: 0.02 is ±2 %. It is +Inf where nothing was
 // measured, or too little for an interval of 95 %.
 func (r Result) Uncertainty() float64 {
-	middle := median(r.counted())
+	middle := cmp.Or(r.MedianNS, r.Percentiles["p50_ns"]) // of a report of before
 	if middle <= 0 || r.CI95.Confidence < 0.95 {
 		return math.Inf(1)
 	}
 	return max(r.CI95.HighNS/middle-1, 1-r.CI95.LowNS/middle)
-}
-
-// counted are the medians of the restarts that count: of those that are not
-// tainted, or of all where every one is.
-func (r Result) counted() []float64 {
-	t := tally{restarts: r.Restarts}
-	return t.medians()
 }
 
 // Counted are the restarts that the figures cover.

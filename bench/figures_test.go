@@ -5,15 +5,8 @@ import (
 	"testing"
 )
 
-func restartsOf(medians ...float64) (all []Restart) {
-	for _, m := range medians {
-		all = append(all, Restart{P50NS: m})
-	}
-	return all
-}
-
 func TestUncertaintyIsTheFartherEnd(t *testing.T) {
-	r := Result{Restarts: restartsOf(99, 100, 101), CI95: Interval{LowNS: 98, HighNS: 105, Confidence: 0.95}}
+	r := Result{MedianNS: 100, CI95: Interval{LowNS: 98, HighNS: 105, Confidence: 0.95}}
 	if got := r.Uncertainty(); math.Abs(got-0.05) > 1e-9 {
 		t.Errorf("got %g, want 0.05", got)
 	}
@@ -29,7 +22,7 @@ func TestUncertaintyIsTheFartherEnd(t *testing.T) {
 // What says how precise a result is agrees with what ends a measurement for it.
 func TestUncertaintyAgreesWithPrecise(t *testing.T) {
 	medians := []float64{97, 98, 99, 100, 100, 101, 102, 103, 99, 101}
-	r := Result{Restarts: restartsOf(medians...), CI95: medianInterval(medians)}
+	r := Result{MedianNS: median(medians), CI95: medianInterval(medians)}
 	for _, share := range []float64{0.005, 0.011, 0.021, 0.031, 0.05} {
 		if got, want := r.Uncertainty() <= share, precise(medians, share); got != want {
 			t.Errorf("±%g: %v, want %v", share, got, want)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/topology"
@@ -36,7 +37,7 @@ type Step struct {
 }
 
 // MedianNS is what one operation takes; 0 where it was not measured.
-func (s Step) MedianNS() float64 { return median((&tally{restarts: s.Result.Restarts}).medians()) }
+func (s Step) MedianNS() float64 { return s.Result.MedianNS }
 
 // LadderPlan says how ladders are measured.
 type LadderPlan struct {
@@ -130,8 +131,15 @@ func MeasureLadder(ctx context.Context, plan LadderPlan) ([]Ladder, error) {
 	return ladders, err
 }
 
-// ladderPairs finds the processors of placements.
+// ladderPairs finds the processors of placements, each pair once. It fails with a
+// *SpecError where one is no placement.
 func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
+	s := Spec{Transport: TCP}.WithDefaults()
+	for _, s.Placement = range asked {
+		if err := s.Validate(); err != nil {
+			return nil, err
+		}
+	}
 	processors, err := topology.Read()
 	if errors.Is(err, errors.ErrUnsupported) {
 		return []topology.Pair{{Placement: topology.Free, Client: -1, Server: -1}}, nil
@@ -145,9 +153,6 @@ func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
 	}
 	var pairs []topology.Pair
 	for _, p := range asked {
-		if err := (Spec{Transport: TCP, Placement: p}).WithDefaults().Validate(); err != nil {
-			return nil, err
-		}
 		pair, err := processors.Pair(p)
 		if _, absent := errors.AsType[*topology.UnavailableError](err); absent && !chosen {
 			continue
@@ -155,7 +160,9 @@ func ladderPairs(asked []topology.Placement) ([]topology.Pair, error) {
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, pair)
+		if !slices.Contains(pairs, pair) { // cross-core and same-llc may be the same
+			pairs = append(pairs, pair)
+		}
 	}
 	return pairs, nil
 }
@@ -230,7 +237,7 @@ func (r Result) perOperation(n int) Result {
 	}
 	r.Count *= int64(n)
 	r.RatePerS *= by
-	r.MeanNS, r.CPUNSPerOp = r.MeanNS/by, r.CPUNSPerOp/by
+	r.MeanNS, r.MedianNS, r.CPUNSPerOp = r.MeanNS/by, r.MedianNS/by, r.CPUNSPerOp/by
 	r.CI95.LowNS, r.CI95.HighNS = r.CI95.LowNS/by, r.CI95.HighNS/by
 	r.Conditions.VoluntaryPerOp /= by
 	r.Conditions.InvoluntaryPerOp /= by

@@ -68,9 +68,11 @@ func TestStepsAllocateNothing(t *testing.T) {
 }
 
 func TestLaddersThatCannotBe(t *testing.T) {
-	_, err := MeasureLadder(t.Context(), LadderPlan{Placements: []topology.Placement{"moon"}})
-	if _, wrong := errors.AsType[*SpecError](err); !wrong {
-		t.Errorf("error is %v", err)
+	for _, p := range []topology.Placement{"moon", ""} {
+		_, err := MeasureLadder(t.Context(), LadderPlan{Placements: []topology.Placement{topology.SameCore, p}})
+		if _, wrong := errors.AsType[*SpecError](err); !wrong {
+			t.Errorf("%q: error is %v", p, err)
+		}
 	}
 	all, err := topology.Read()
 	if err != nil {
@@ -84,6 +86,16 @@ func TestLaddersThatCannotBe(t *testing.T) {
 		if _, absent := errors.AsType[*topology.UnavailableError](err); !absent {
 			t.Errorf("%s: error is %v", p, err)
 		}
+	}
+}
+
+func TestALadderOfAPairIsMeasuredOnce(t *testing.T) {
+	pairs, err := ladderPairs([]topology.Placement{topology.SameCore, topology.Free, topology.SameCore})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pairs) != 2 || pairs[0].Placement != topology.SameCore || pairs[1].Placement != topology.Free {
+		t.Errorf("pairs are %+v", pairs)
 	}
 }
 
@@ -124,21 +136,32 @@ func TestAnInterruptedLadderHoldsWhatThereIs(t *testing.T) {
 	}
 }
 
-// A futex that nobody answers ends with the context, and so does its server.
+// A futex that nobody answers ends with the context, and so does a server that
+// nobody asks.
 func TestTheEndOfTheContextEndsAFutex(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	e, err := openFutex(ctx, Spec{Transport: "futex"}, topology.Pair{Client: -1, Server: -1})
+	s := Spec{Transport: "futex"}
+	asked, err := openFutex(ctx, s, topology.Pair{Client: -1, Server: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel()
-	f := e.(*single).connection.(*futex)
-	<-f.served // the server saw that it is to stop
-	f.served <- nil
-	if err := topology.On(-1, func() error { return f.roundTrip(1) }); !errors.Is(err, errStopped) {
-		t.Errorf("error is %v, want %v", err, errStopped)
+	f := &futex{newRaw(ctx, s), &word{}, &word{}}
+	alone := &rawEngine{f.raw, oneByOneOf(s, f)}
+	ended := make(chan error, 1)
+	go func() {
+		m := &meter{ctx: ctx, clock: time.Now(), hist: newHistogram()}
+		ended <- alone.run(m, time.Hour)
+	}()
+	for f.to.value.Load() == 0 { // it waits for an answer next
+		runtime.Gosched()
 	}
-	if err := e.close(); err != nil {
-		t.Error(err)
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want %v", err, context.Canceled)
+	}
+	for _, e := range []engine{alone, asked} {
+		if err := e.close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

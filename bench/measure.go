@@ -43,6 +43,7 @@ const (
 type Progress struct {
 	Name    string // of the benchmark
 	Index   int    // of the Spec among those given
+	Of      int    // how many benchmarks take turns
 	Round   int    // of Rounds, from 0
 	Rounds  int    // 0 where the precision decides
 	Restart Restart
@@ -104,8 +105,13 @@ func (b *benchmarks) measure(ctx context.Context, plan Plan) ([]Result, error) {
 		err = errors.Join(err, sumErr)
 		r.Ended, r.Conditions.ClockNS = ended, clockNS
 		if one.missing != nil {
-			r.Skipped = fmt.Sprintf("needs %s: %v", one.missing.Needs, one.missing.Err)
 			r.Ended = ""
+			needs := fmt.Sprintf("needs %s: %v", one.missing.Needs, one.missing.Err)
+			if n := len(r.Restarts); n > 0 {
+				r.Inconclusive = fmt.Sprintf("restart %d %s", n+1, needs)
+			} else {
+				r.Skipped = needs
+			}
 		}
 		results = append(results, r)
 	}
@@ -171,8 +177,8 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 	w := &b.window
 	w.round, w.lossless = round, plan.Lossless
 	err := one.place(func() error { return one.restart(ctx, plan.Window, w) })
-	if missing, ok := errors.AsType[*MissingError](err); ok && len(one.tally.restarts) == 0 {
-		one.missing = missing
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		one.missing = missing // others may have what this one lacks from now on
 		return nil
 	}
 	if err != nil {
@@ -182,7 +188,7 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 		return err
 	}
 	if plan.Progress != nil {
-		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
+		p := Progress{Name: one.tally.spec.Name(), Index: one.index, Of: len(b.all), Round: round, Rounds: plan.Restarts, Restart: w.restart(), Elapsed: time.Since(b.began)}
 		if plan.Precision > 0 {
 			p.Rounds = 0
 		}
@@ -195,25 +201,29 @@ func (b *benchmarks) turn(ctx context.Context, one *benchmark, round int, plan P
 func (b *benchmarks) more(rounds int, plan Plan) (bool, string) {
 	now := time.Since(b.began)
 	b.longest, b.previous = max(b.longest, now-b.previous), now
+	// Of many rounds one more changes little, and each look sorts all of them.
+	look := rounds%max(rounds/100, 1) == 0
+	switch {
+	case rounds < plan.Restarts:
+	case plan.Precision == 0:
+		return false, EndedRestarts
+	case look && b.precise(plan.Precision):
+		return false, EndedPrecision
+	}
 	if rounds > 0 && plan.Limit > 0 && now+b.longest > plan.Limit {
 		return false, EndedTime
 	}
-	if rounds < plan.Restarts {
-		return true, ""
-	}
-	if plan.Precision == 0 {
-		return false, EndedRestarts
-	}
-	// Of many rounds one more changes little, and each look sorts all of them.
-	if every := rounds / 100; every > 1 && rounds%every != 0 {
-		return true, ""
-	}
+	return true, ""
+}
+
+// precise says whether the interval of each median is as narrow as was asked for.
+func (b *benchmarks) precise(share float64) bool {
 	for _, one := range b.all {
-		if one.missing == nil && !precise(one.tally.medians(), plan.Precision) {
-			return true, ""
+		if one.missing == nil && !precise(one.tally.medians(), share) {
+			return false
 		}
 	}
-	return false, EndedPrecision
+	return true
 }
 
 // precise says whether the interval of a median is as narrow as it should be.
@@ -226,7 +236,14 @@ func precise(medians []float64, share float64) bool {
 // restart opens an engine and measures one window over it, on the calling thread.
 // Sequence numbers go on from one restart to the next, so that no response of an
 // earlier one can pass for an answer.
+//
+// The collector runs before, and is switched off and on again without an engine:
+// either stops the world, which a thread that is blocked in the kernel holds up.
 func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (err error) {
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limited()))
+
 	e, err := b.open(ctx, b.tally.spec, b.pair)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -235,10 +252,6 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-
-	runtime.GC()
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limited()))
 
 	w.ctx, w.clock = ctx, time.Now()
 	// The warm-up records too, so that the histogram's own memory is warm.
@@ -265,7 +278,10 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	used.add(remote.sub(theirs))
 	w.seen.collections += used.Collections
 	after.gc += used.Collections
-	w.used, w.taint = used, before.taint(after, used.CPU, b.pair.Processors())
+	w.loss, w.taint = before.taint(after, used.CPU, b.pair.Processors())
+	// What the client spun for is not what operations cost.
+	used.CPU = max(0, used.CPU-w.spun)
+	w.used = used
 	return nil
 }
 

@@ -41,6 +41,13 @@ type meter struct {
 	lossless bool
 	late     time.Duration
 	punctual int64 // requests that late is the sum of
+	// spun is how long the client looked at the clock alone, until it was time for a
+	// request.
+	spun  time.Duration
+	timer *time.Timer // nil until it is needed
+	// lostInARow are responses that stayed away since the last that came; it is never
+	// reset, since a window may be over before the next request.
+	lostInARow int
 }
 
 func (m *meter) now() time.Duration { return time.Since(m.clock) }
@@ -53,7 +60,7 @@ func (m *meter) record(took time.Duration) error {
 func (m *meter) reset() {
 	m.hist.Reset()
 	m.service.Reset()
-	m.elapsed, m.lost, m.bytes, m.late, m.punctual = 0, 0, 0, 0, 0
+	m.elapsed, m.lost, m.bytes, m.late, m.punctual, m.spun = 0, 0, 0, 0, 0, 0
 }
 
 // engine is one fresh set of sockets and threads that a window measures over.
@@ -134,7 +141,6 @@ func (o oneByOne) run(m *meter, d time.Duration) error {
 	}
 	began := m.now()
 	refreshed := began - waitRefresh
-	lost := 0
 	for {
 		start := m.now()
 		if start-refreshed >= waitRefresh {
@@ -144,7 +150,7 @@ func (o oneByOne) run(m *meter, d time.Duration) error {
 			refreshed = start
 			start = m.now()
 		}
-		end, err := o.step(m, start, &lost)
+		end, err := o.step(m, start)
 		if err != nil {
 			return err
 		}
@@ -159,16 +165,16 @@ func (o oneByOne) run(m *meter, d time.Duration) error {
 }
 
 // step makes one trip and returns when it ended.
-func (o oneByOne) step(m *meter, start time.Duration, lostInARow *int) (time.Duration, error) {
+func (o oneByOne) step(m *meter, start time.Duration) (time.Duration, error) {
 	m.sequence++
 	if err := o.roundTrip(m.sequence); err != nil {
 		if m.ctx.Err() != nil {
 			return 0, context.Cause(m.ctx)
 		}
-		if !o.lossy || m.lossless || !errors.Is(err, os.ErrDeadlineExceeded) || *lostInARow+1 >= maxLostInARow {
+		if !o.lossy || m.lossless || !errors.Is(err, os.ErrDeadlineExceeded) || m.lostInARow+1 >= maxLostInARow {
 			return 0, err
 		}
-		*lostInARow++
+		m.lostInARow++
 		m.lost++
 		if err := o.keepWaiting(); err != nil {
 			return 0, err
@@ -176,7 +182,7 @@ func (o oneByOne) step(m *meter, start time.Duration, lostInARow *int) (time.Dur
 		return max(m.now(), start+replyTimeout), nil
 	}
 	end := m.now()
-	*lostInARow = 0
+	m.lostInARow = 0
 	if err := o.verify(m.sequence); err != nil {
 		return 0, err
 	}
@@ -192,7 +198,6 @@ const spinBefore = 2 * time.Millisecond
 // from the intended moment, and not in its service time.
 func (o oneByOne) runPaced(m *meter, d time.Duration) error {
 	began := m.now()
-	lost := 0
 	for k := int64(0); ; k++ {
 		intended := began + time.Duration(k)*o.interval
 		waited, err := m.waitUntil(intended)
@@ -207,7 +212,7 @@ func (o oneByOne) runPaced(m *meter, d time.Duration) error {
 			m.late += start - intended
 			m.punctual++
 		}
-		end, err := o.step(m, start, &lost)
+		end, err := o.step(m, start)
 		if err != nil {
 			return err
 		}
@@ -229,16 +234,21 @@ func (m *meter) waitUntil(moment time.Duration) (bool, error) {
 		return false, nil
 	}
 	if rest > spinBefore {
-		timer := time.NewTimer(rest - spinBefore)
+		if m.timer == nil {
+			m.timer = time.NewTimer(rest - spinBefore)
+		} else {
+			m.timer.Reset(rest - spinBefore)
+		}
 		select {
-		case <-timer.C:
+		case <-m.timer.C:
 		case <-m.ctx.Done():
-			timer.Stop()
 			return false, context.Cause(m.ctx)
 		}
 	}
+	began := m.now()
 	for m.now() < moment {
 	}
+	m.spun += m.now() - began
 	if m.ctx.Err() != nil {
 		return false, context.Cause(m.ctx)
 	}

@@ -55,20 +55,29 @@ func openNetConn(ctx context.Context, s Spec, pair topology.Pair) (engine, error
 	if err := hasFamily(s); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	server, err := startServer(ctx, orderOf(s, pair), pair.Server, cancel)
-	if err != nil {
-		cancel(nil)
-		return nil, lacking(s, err)
-	}
-	e := &netEngine{ctx: ctx, cancel: cancel, server: server}
+	e := &netEngine{}
+	o := orderOf(s, pair)
 	if s.Placement == topology.Free {
-		e.looks = &looks{}
+		e.looks = newLooks()
+		var err error
+		if o.shared, err = e.looks.share(); err != nil {
+			return nil, lacking(s, err)
+		}
+		defer o.shared.Close() // of nil it is no more than an error
+	}
+	var err error
+	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	if e.server, err = startServer(e.ctx, o, pair.Server, e.cancel); err != nil {
+		e.cancel(nil)
+		e.looks.close()
+		return nil, lacking(s, err)
 	}
 	if e.netClient, err = e.connect(s); err != nil {
 		err = e.explain(lacking(s, err))
-		cancel(nil)
-		return nil, errors.Join(err, server.close())
+		e.cancel(nil)
+		err = errors.Join(err, e.server.close())
+		e.looks.close()
+		return nil, err
 	}
 	return e, nil
 }
@@ -152,14 +161,17 @@ func (e *netEngine) remote() (usage, error) {
 	if err != nil {
 		return usage{}, err
 	}
-	u.ClientSeen = e.looks.usage().ClientSeen
+	seen := e.looks.usage()
+	u.ClientSeen, u.Together, u.Looks = seen.ClientSeen, seen.Together, seen.Looks
 	return u, nil
 }
 
 func (e *netEngine) close() error {
 	err := e.netClient.close()
 	e.cancel(nil)
-	return errors.Join(err, e.server.close())
+	err = errors.Join(err, e.server.close())
+	e.looks.close()
+	return err
 }
 
 // look notes which processor the client is on, now and then.
@@ -171,7 +183,7 @@ func (e *netEngine) look(sequence uint64) {
 
 // hasFamily says with a *MissingError that there is no ::1.
 func hasFamily(s Spec) error {
-	if s.Transport != TCP6 && s.Transport != UDP6 {
+	if s.Transport != TCP6 && s.Transport != UDP6 && s.Transport != ICMP6 {
 		return nil
 	}
 	c, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.IPv6loopback})

@@ -42,7 +42,7 @@ func (f *netFlows) run(m *meter, d time.Duration) error {
 	var running sync.WaitGroup
 	for _, one := range f.flows {
 		w := &one.meter
-		*w = meter{ctx: f.ctx, clock: m.clock, sequence: m.sequence, hist: emptied(w.hist), lossless: m.lossless}
+		*w = meter{ctx: f.ctx, clock: m.clock, sequence: m.sequence, hist: emptied(w.hist), lossless: m.lossless, lostInARow: w.lostInARow}
 		running.Go(func() {
 			if err := one.run(w, d); err != nil {
 				f.cancel(err)

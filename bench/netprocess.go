@@ -45,6 +45,10 @@ type order struct {
 	Confined bool `json:"confined"`
 	// Dir is where the file of a unix socket goes; empty where the socket needs none.
 	Dir string `json:"dir,omitempty"`
+	// shared is a file by which the server tells where it is; nil where it stays on
+	// its processor, and where there is no such thing. Shared says that it is there.
+	shared *os.File
+	Shared bool `json:"shared,omitempty"`
 }
 
 func orderOf(s Spec, pair topology.Pair) order {
@@ -126,6 +130,9 @@ func startServer(ctx context.Context, o order, cpu int, died context.CancelCause
 	p.dir = o.Dir
 	said := &head{}
 	p.command = &exec.Cmd{Path: path, Args: []string{serverName}, Stderr: said, SysProcAttr: ownGroup(), WaitDelay: endTimeout}
+	if o.shared != nil {
+		o.Shared, p.command.ExtraFiles = true, []*os.File{o.shared}
+	}
 	stdout, err := p.command.StdoutPipe()
 	if err == nil {
 		if p.stdin, err = p.command.StdinPipe(); err != nil {

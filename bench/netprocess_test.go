@@ -124,6 +124,9 @@ func TestTheServersUsageIsTold(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return
 	}
+	if used.Looks < m.hist.TotalCount()/lookEvery-1 || used.Together < 0 || used.Together > used.Looks {
+		t.Errorf("both ends were looked at %d times, and found on one processor %d times", used.Looks, used.Together)
+	}
 	if used.Voluntary <= 0 {
 		t.Errorf("the server waited %d times", used.Voluntary)
 	}

@@ -18,6 +18,10 @@ import (
 // collector is off. It is enough for seconds of HTTP requests.
 const memoryLimit = 512 << 20
 
+// firstExtraFile is the descriptor of the first file that a process is given beside
+// its standard streams (os/exec).
+const firstExtraFile = 3
+
 // Main makes this process the server of a netconn benchmark, if it was started as
 // one, and then does not return. Otherwise it only notes that this program can be
 // started so. Call it first in main, and in the TestMain of packages whose tests
@@ -41,7 +45,7 @@ func Main() {
 // server is the other end of a netconn benchmark.
 type server struct {
 	order order
-	looks looks
+	looks *looks
 	inbox inbox
 	// failed takes what ends the server.
 	failed chan error
@@ -51,9 +55,14 @@ type server struct {
 // first ends: with the parent, however that ends.
 func serve(in io.Reader, out io.Writer) error {
 	questions, answers := json.NewDecoder(in), json.NewEncoder(out)
-	s := &server{failed: make(chan error, 1)}
+	s := &server{failed: make(chan error, 1), looks: newLooks()}
 	if err := questions.Decode(&s.order); err != nil {
 		return ended(err)
+	}
+	if s.order.Shared {
+		if err := s.looks.lieIn(os.NewFile(firstExtraFile, "looks")); err != nil {
+			return err
+		}
 	}
 	if s.order.Confined {
 		runtime.GOMAXPROCS(1) // whatever the environment says

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -44,27 +43,18 @@ func (w *word) wake(value uint32) {
 	syscall.RawSyscall(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&w.value)), futexWake, 1)
 }
 
-// waitWhile sleeps until a word has no longer a value. It wakes at times for Go's
-// scheduler, as the other raw ends do: without a timeout the call would be restarted
-// by the kernel (signal(7)).
+// waitWhile sleeps until a word has no longer a value, for a time at most where that
+// is not 0. A thread that is interrupted now and then (ticking) gives up then.
 func (w *word) waitWhile(value uint32, limit time.Duration, stop *atomic.Bool) error {
-	timeout := unix.NsecToTimespec(pollInterval.Nanoseconds())
-	var began time.Time
+	var waited patience
 	for w.value.Load() == value {
-		_, _, errno := syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&w.value)), futexWait, uintptr(value), uintptr(unsafe.Pointer(&timeout)), 0, 0)
+		_, _, errno := syscall.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&w.value)), futexWait, uintptr(value), 0, 0, 0)
 		switch errno {
-		case 0, unix.EAGAIN:
-		case unix.EINTR, unix.ETIMEDOUT:
-			if stop.Load() {
-				return errStopped
+		case 0, unix.EAGAIN: // of futex: it has another value
+		case unix.EINTR:
+			if err := waited.goOn(errno, stop, limit); err != nil {
+				return err
 			}
-			if began.IsZero() {
-				began = time.Now()
-			}
-			if limit > 0 && time.Since(began) > limit {
-				return fmt.Errorf("no wake-up within %v: %w", limit, os.ErrDeadlineExceeded)
-			}
-			runtime.Gosched()
 		default:
 			return os.NewSyscallError("futex", errno)
 		}
@@ -74,39 +64,26 @@ func (w *word) waitWhile(value uint32, limit time.Duration, stop *atomic.Bool) e
 
 // futex is two threads that wake each other (futex(2)).
 type futex struct {
-	to, back  *word
-	stop      atomic.Bool
-	stopWatch func() bool
-	served    chan error
+	*raw
+	to, back *word
 }
 
 func openFutex(ctx context.Context, s Spec, pair topology.Pair) (engine, error) {
-	f := &futex{to: &word{}, back: &word{}, served: make(chan error, 1)}
-	ready := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocks: the thread ends
-		err := topology.Stay(pair.Server)
-		ready <- err
-		if err == nil {
-			err = f.serve()
-		}
-		f.served <- err
-	}()
-	if err := <-ready; err != nil {
-		<-f.served
-		return nil, err
+	if err := interrupting(); err != nil {
+		return nil, lackingTicks(s, err)
 	}
-	f.stopWatch = context.AfterFunc(ctx, func() { f.stop.Store(true) })
-	return newSingle(s, f), nil
+	f := &futex{newRaw(ctx, s), &word{}, &word{}}
+	e := &rawEngine{f.raw, oneByOneOf(s, f)}
+	if err := f.raw.serve(pair.Server, f.echo); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
 }
 
-// serve answers each wake-up with one until it is stopped.
-func (f *futex) serve() error {
+// echo answers each wake-up with one.
+func (f *futex) echo() error {
 	for last := uint32(0); ; {
-		if err := f.to.waitWhile(last, 0, &f.stop); err != nil || f.stop.Load() {
-			if errors.Is(err, errStopped) {
-				return nil
-			}
+		if err := f.to.waitWhile(last, 0, f.stop); err != nil {
 			return err
 		}
 		last = f.to.value.Load()
@@ -117,25 +94,15 @@ func (f *futex) serve() error {
 func (f *futex) roundTrip(sequence uint64) error {
 	last := f.back.value.Load()
 	f.to.wake(uint32(sequence))
-	if err := f.back.waitWhile(last, replyTimeout+lastLook, &f.stop); err != nil {
-		return fmt.Errorf("futex round trip %d: %w", sequence, err)
+	if err := f.back.waitWhile(last, silenceTimeout, f.stop); err != nil {
+		return f.failed(sequence, err)
 	}
 	return nil
 }
 
 func (f *futex) verify(sequence uint64) error {
 	if got := f.back.value.Load(); got != uint32(sequence) {
-		return fmt.Errorf("futex round trip %d: woken by number %d", sequence, got)
+		return f.failed(sequence, fmt.Errorf("woken by number %d", got))
 	}
 	return nil
-}
-
-func (f *futex) keepWaiting() error     { return nil }
-func (f *futex) remote() (usage, error) { return usage{}, nil }
-
-func (f *futex) close() error {
-	f.stopWatch()
-	f.stop.Store(true)
-	f.to.wake(^f.to.value.Load())
-	return <-f.served
 }

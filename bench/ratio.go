@@ -66,7 +66,8 @@ type Ratio struct {
 	Value float64 `json:"value"`
 	// Low and High bound it with a confidence of 95 %: 95 % of what comes out when
 	// rounds are drawn again, with replacement, from those there are (the percentile
-	// bootstrap). A round is drawn for both sides at once.
+	// bootstrap). A round is drawn for both sides at once. Of fewer than some ten
+	// rounds they lie too close together.
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
 	// P is the probability of sides as different as these if they were the same

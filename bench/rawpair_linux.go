@@ -5,19 +5,20 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // rawPairs make the two ends of each transport.
 var rawPairs = map[string]func() (client, server *rawEnd, err error){
-	"tcp":      func() (*rawEnd, *rawEnd, error) { return tcpPair(loopback) },
-	"tcp6":     func() (*rawEnd, *rawEnd, error) { return tcpPair(netip.IPv6Loopback()) },
-	"udp":      func() (*rawEnd, *rawEnd, error) { return udpPair(loopback) },
-	"udp6":     func() (*rawEnd, *rawEnd, error) { return udpPair(netip.IPv6Loopback()) },
-	"unix":     func() (*rawEnd, *rawEnd, error) { return unixPair(unix.SOCK_STREAM) },
-	"unixgram": func() (*rawEnd, *rawEnd, error) { return unixPair(unix.SOCK_DGRAM) },
-	"pipe":     pipePair,
+	TCP:      func() (*rawEnd, *rawEnd, error) { return tcpPair(loopback) },
+	TCP6:     func() (*rawEnd, *rawEnd, error) { return tcpPair(netip.IPv6Loopback()) },
+	UDP:      func() (*rawEnd, *rawEnd, error) { return udpPair(loopback) },
+	UDP6:     func() (*rawEnd, *rawEnd, error) { return udpPair(netip.IPv6Loopback()) },
+	Unix:     func() (*rawEnd, *rawEnd, error) { return unixPair(unix.SOCK_STREAM) },
+	UnixGram: func() (*rawEnd, *rawEnd, error) { return unixPair(unix.SOCK_DGRAM) },
+	Pipe:     pipePair,
 }
 
 // sockaddr is an address as the kernel takes it.
@@ -109,7 +110,8 @@ func tcpPair(addr netip.Addr) (client, server *rawEnd, err error) {
 			return nil, nil, os.NewSyscallError("setsockopt TCP_NODELAY", err)
 		}
 	}
-	return socketEnds(fds, false)
+	client, server = socketEnds(fds, false)
+	return client, server, nil
 }
 
 // udpPair connects two sockets to each other, so that each takes datagrams of the
@@ -130,16 +132,27 @@ func udpPair(addr netip.Addr) (client, server *rawEnd, err error) {
 			return nil, nil, err
 		}
 	}
-	return socketEnds(fds, true)
+	client, server = socketEnds(fds, true)
+	return client, server, nil
 }
 
+// connectTimeout leaves TCP time to send a lost SYN again, after a second.
+const connectTimeout = 3 * time.Second
+
+// connect gives up after connectTimeout: SO_SNDTIMEO bounds it (socket(7)).
 func connect(fd int, to netip.AddrPort) error {
-	for {
+	limit := unix.NsecToTimeval(connectTimeout.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return os.NewSyscallError("setsockopt SO_SNDTIMEO", err)
+	}
+	for began := time.Now(); ; {
 		err := unix.Connect(fd, sockaddr(to))
-		if err == nil || errors.Is(err, unix.EISCONN) {
+		switch {
+		case err == nil, errors.Is(err, unix.EISCONN):
 			return nil
-		}
-		if !errors.Is(err, unix.EINTR) {
+		case errors.Is(err, unix.EINPROGRESS), errors.Is(err, unix.EALREADY), errors.Is(err, unix.EINTR) && time.Since(began) > connectTimeout:
+			return fmt.Errorf("connect to %v: no answer within %v: %w", to, connectTimeout, os.ErrDeadlineExceeded)
+		case !errors.Is(err, unix.EINTR):
 			return os.NewSyscallError("connect", err)
 		}
 	}
@@ -150,27 +163,16 @@ func unixPair(kind int) (client, server *rawEnd, err error) {
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	fds := pair[:]
-	defer closeOnError(&fds, &err)
-	return socketEnds(fds, kind == unix.SOCK_DGRAM)
+	client, server = socketEnds(pair[:], kind == unix.SOCK_DGRAM)
+	return client, server, nil
 }
 
-// socketEnds has calls on the sockets return now and then.
-func socketEnds(fds []int, datagrams bool) (client, server *rawEnd, err error) {
-	timeout := unix.NsecToTimeval(pollInterval.Nanoseconds())
-	for _, fd := range fds {
-		for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-			if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &timeout); err != nil {
-				return nil, nil, os.NewSyscallError("setsockopt SO_RCVTIMEO", err)
-			}
-		}
-	}
+func socketEnds(fds []int, datagrams bool) (client, server *rawEnd) {
 	end := func(fd int) *rawEnd { return &rawEnd{in: fd, out: fd, datagrams: datagrams, sockets: true} }
-	return end(fds[0]), end(fds[1]), nil
+	return end(fds[0]), end(fds[1])
 }
 
-// pipePair is a pipe for each direction. Their calls know no timeout, so that Go's
-// scheduler is told of them.
+// pipePair is a pipe for each direction.
 func pipePair() (client, server *rawEnd, err error) {
 	var to, back [2]int
 	if err := unix.Pipe2(to[:], unix.O_CLOEXEC); err != nil {

@@ -26,14 +26,17 @@ type Result struct {
 	Percentiles map[string]float64 `json:"percentiles"` // "p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "max_ns"
 	// Service are those since each request was really sent, where a rate is kept:
 	// Percentiles count from the moment it was meant to be.
-	Service    map[string]float64 `json:"service_percentiles,omitempty"`
-	Lost       int64              `json:"lost,omitempty"` // datagrams without an answer, counted as their timeout
-	CI95       Interval           `json:"ci95"`           // of the median, over restarts
-	CPUNSPerOp float64            `json:"cpu_ns_per_op"`  // user and system time of both ends
-	Histogram  string             `json:"histogram"`      // HDR V2, base64; nanoseconds
-	ModesNS    []float64          `json:"modes_ns"`       // peaks of the distribution, where it has more than one
-	Taint      map[string]int     `json:"taint"`          // reason: number of restarts it tainted
-	Conditions Conditions         `json:"conditions"`
+	Service map[string]float64 `json:"service_percentiles,omitempty"`
+	Lost    int64              `json:"lost,omitempty"` // datagrams without an answer, counted as their timeout
+	// MedianNS is the median of the restarts' medians, which CI95 is the interval of:
+	// that of all samples is nearer to the quick restarts, which have more of them.
+	MedianNS   float64        `json:"median_ns"`
+	CI95       Interval       `json:"ci95"`
+	CPUNSPerOp float64        `json:"cpu_ns_per_op"` // user and system time of both ends
+	Histogram  string         `json:"histogram"`     // HDR V2, base64; nanoseconds
+	ModesNS    []float64      `json:"modes_ns"`      // peaks of the distribution, where it has more than one
+	Taint      map[string]int `json:"taint"`         // reason: number of restarts it tainted
+	Conditions Conditions     `json:"conditions"`
 	// Inconclusive says why the figures are not to be trusted; empty when they are.
 	Inconclusive string `json:"inconclusive,omitempty"`
 	// Skipped says what was missing, where nothing was measured.
@@ -105,7 +108,8 @@ type Conditions struct {
 	// the network namespace.
 	Counters map[string]int64 `json:"counters"`
 	// ClientCPUs and ServerCPUs are how often each end was found on which
-	// processor; Together is how often both were on one, of Looks.
+	// processor; Together is how often both were on one, of Looks, which only ends in
+	// one process tell: not those of NetConn.
 	ClientCPUs map[int]int64 `json:"client_cpus,omitempty"`
 	ServerCPUs map[int]int64 `json:"server_cpus,omitempty"`
 	Together   int64         `json:"together,omitempty"`

@@ -39,6 +39,7 @@ type RulesPlan struct {
 	Placement topology.Placement // SameCore where it is empty: it wanders the least
 	Restarts  int                // of each side; DefaultRulesRestarts where it is 0
 	Window    time.Duration      // DefaultLadderWindow where it is 0
+	Limit     time.Duration      // bounds the measuring; 0 does not
 }
 
 // DefaultRulesRestarts is from how many restarts a side a ratio of a few percent
@@ -72,6 +73,7 @@ func MeasureRules(ctx context.Context, plan RulesPlan) (Rules, error) {
 	}
 	return costOf(ctx, rules, rulesOrder{
 		Pair: pairs[0], Restarts: cmp.Or(plan.Restarts, DefaultRulesRestarts), Window: cmp.Or(plan.Window, DefaultLadderWindow),
+		Limit: plan.Limit,
 	})
 }
 
@@ -144,6 +146,7 @@ type rulesOrder struct {
 	Pair     topology.Pair `json:"pair"`
 	Restarts int           `json:"restarts"`
 	Window   time.Duration `json:"window"`
+	Limit    time.Duration `json:"limit"`
 }
 
 // restartBound is what a restart may take beside its window at most: its warm-up
@@ -190,7 +193,7 @@ var withAndWithout = sandbox.Register("bench/rules", func(ctx context.Context, i
 			}
 		}
 	}
-	return b.measure(ctx, Plan{Restarts: o.Restarts, Window: o.Window})
+	return b.measure(ctx, Plan{Restarts: o.Restarts, Window: o.Window, Limit: o.Limit})
 })
 
 // String says it in a sentence.
@@ -217,7 +220,7 @@ func (r Rules) tell(c RulesCost) string {
 	case d.Rounds == 0:
 		return fmt.Sprintf("what %s cost a %s round trip was not measured", rules, transport)
 	case !d.known():
-		return fmt.Sprintf("%d rounds are too few to tell what %s cost a %s round trip: it takes 6", d.Rounds, rules, transport)
+		return fmt.Sprintf("too few rounds to tell what %s cost a %s round trip: %d of the 6 it takes", rules, transport, d.Rounds)
 	case d.Longer():
 		verb := "cost"
 		if r.Count == 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func aFewRestarts(t *testing.T, n int) rulesOrder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rulesOrder{pairs[0], n, 10 * time.Millisecond}
+	return rulesOrder{Pair: pairs[0], Restarts: n, Window: 10 * time.Millisecond}
 }
 
 func filter(rules ...string) string {
@@ -60,9 +61,15 @@ func TestManyRulesCost(t *testing.T) {
 	for port := range 1000 {
 		many = append(many, fmt.Sprintf("meta l4proto 132 th dport %d drop", port+1))
 	}
-	got, err := costOf(t.Context(), rulesOf(t, filter(many...)), aFewRestarts(t, 6))
-	if err != nil {
-		t.Fatal(err)
+	rules := rulesOf(t, filter(many...))
+	var got Rules
+	// Where other programs taint rounds it takes more of them.
+	for restarts, told := 6, false; !told && restarts <= 96; restarts *= 2 {
+		var err error
+		if got, err = costOf(t.Context(), rules, aFewRestarts(t, restarts)); err != nil {
+			t.Fatal(err)
+		}
+		told = !slices.ContainsFunc(got.Costs, func(c RulesCost) bool { return !c.Adds.known() })
 	}
 	if got.Skipped != "" || got.Count != 1000 || len(got.Costs) != 2 {
 		t.Fatalf("%+v", got)

@@ -2,10 +2,13 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
 // Side is something whose restarts can be compared with those of others: a
@@ -40,6 +43,54 @@ func NewSide(s Spec, length time.Duration) (Side, error) {
 		return nil, err
 	}
 	return &benchmarkSide{benchmark: b.all[0], length: length, window: b.window}, nil
+}
+
+// Holder opens something that is held beside a benchmark while it is measured, and
+// returns what closes it.
+type Holder func(context.Context) (release func(), err error)
+
+// NewSideBeside is NewSide of a benchmark with something held beside it. Hold is
+// called twice a restart, before its sockets are opened and after, so that what
+// looks through a list from either end has to pass what is held.
+func NewSideBeside(s Spec, length time.Duration, hold Holder) (Side, error) {
+	side, err := NewSide(s, length)
+	if err != nil {
+		return nil, err
+	}
+	b := side.(*benchmarkSide).benchmark
+	b.open = hold.beside(b.open)
+	return side, nil
+}
+
+func (hold Holder) beside(open opener) opener {
+	return func(ctx context.Context, s Spec, pair topology.Pair) (engine, error) {
+		before, err := hold(ctx)
+		if err != nil {
+			return nil, err
+		}
+		e, err := open(ctx, s, pair)
+		if err != nil {
+			before()
+			return nil, err
+		}
+		after, err := hold(ctx)
+		if err != nil {
+			before()
+			return nil, errors.Join(err, e.close())
+		}
+		return &held{engine: e, release: func() { before(); after() }}, nil
+	}
+}
+
+// held is an engine beside something that is closed with it.
+type held struct {
+	engine
+	release func()
+}
+
+func (h *held) close() error {
+	defer h.release()
+	return h.engine.close()
 }
 
 // Name is that of the Spec, with the placement that was found for it.

@@ -75,3 +75,40 @@ func TestASideThatCannotBeIsNamed(t *testing.T) {
 		t.Error("a window of no length became a side")
 	}
 }
+
+// What is held is opened before and after the sockets of each restart, and closed
+// with them, however it ends.
+func TestWhatIsHeldBesideASideIsReleased(t *testing.T) {
+	refused := errors.New("refused")
+	for name, c := range map[string]struct {
+		refuseFrom int // the call of hold that fails; 0 is none
+		opens      int
+	}{
+		"all is held":          {0, 2},
+		"nothing can be held":  {1, 0},
+		"half of it is held":   {2, 1},
+		"the second restart's": {3, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls, held, opened := 0, 0, 0
+			s, err := NewSideBeside(Spec{Transport: TCP}, time.Millisecond, func(context.Context) (func(), error) {
+				if calls++; calls == c.refuseFrom {
+					return nil, refused
+				}
+				held++
+				opened++
+				return func() { held-- }, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Restart(t.Context(), 0)
+			if c.refuseFrom == 3 && err == nil {
+				_, err = s.Restart(t.Context(), 1)
+			}
+			if errors.Is(err, refused) != (c.refuseFrom > 0) || held != 0 || opened != c.opens {
+				t.Errorf("error is %v, %d of %d are still held", err, held, opened)
+			}
+		})
+	}
+}

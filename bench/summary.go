@@ -56,6 +56,7 @@ type window struct {
 	round  int
 	used   usage
 	seen   surrounding
+	loss   loss
 	steady bool
 	taint  []string
 }
@@ -89,6 +90,7 @@ type sum struct {
 	duration      time.Duration
 	used          usage
 	seen          surrounding
+	loss          loss
 	lost, bytes   int64
 	late          time.Duration
 	punctual      int64
@@ -104,6 +106,7 @@ func (s *sum) add(w *window) error {
 	s.duration += w.elapsed
 	s.used.add(w.used)
 	s.seen.add(w.seen)
+	s.loss.add(w.loss)
 	s.lost += w.lost
 	s.bytes += w.bytes
 	s.late += w.late
@@ -166,9 +169,12 @@ func (t *tally) result() (Result, error) {
 	if n := len(t.restarts); float64(n-clean) > maxTaintedShare*float64(n) {
 		r.Inconclusive = fmt.Sprintf("%d of %d restarts are tainted: %s", n-clean, n, strings.Join(slices.Sorted(maps.Keys(r.Taint)), ", "))
 	}
+	if r.Inconclusive == "" {
+		r.Inconclusive = counted.loss.doubt()
+	}
 	r.Count = counted.hist.TotalCount()
 	r.Percentiles = quantiles(counted.hist)
-	r.CI95 = medianInterval(t.medians())
+	r.MedianNS, r.CI95 = median(t.medians()), medianInterval(t.medians())
 	r.Lost = counted.lost
 	if t.spec.RateHz > 0 {
 		r.Service = quantiles(counted.service)

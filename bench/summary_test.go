@@ -117,6 +117,37 @@ func TestMostRestartsTaintedIsInconclusive(t *testing.T) {
 	}
 }
 
+// What short windows cannot tell by themselves their sum does, and what ticks alone
+// make of it is no reason.
+func TestRestartsTogetherTellOfOthers(t *testing.T) {
+	const length = 20 * time.Millisecond
+	for name, c := range map[string]struct {
+		stolen, others time.Duration // of each window
+		windows        int
+		want           string
+	}{
+		"quiet":               {0, time.Millisecond, 10, ""},
+		"a tick now and then": {0, 2 * time.Millisecond, 10, ""},
+		"a busy loop":         {0, 8 * time.Millisecond, 10, "other processes used 40 % of the processors' time over all restarts"},
+		"a busy loop, once":   {0, 8 * time.Millisecond, 1, ""},
+		"stolen":              {6 * time.Millisecond, 0, 10, "the hypervisor kept 30 % of the processors' time over all restarts"},
+		"a little, for long":  {0, 3 * time.Millisecond, 1000, "other processes used 15 % of the processors' time over all restarts"},
+	} {
+		var windows []*window
+		for range c.windows {
+			w := measured(t, 100, 1000, 0)
+			w.loss = loss{c.stolen, c.others, length, 1}
+			if reasons := w.loss.taint(); len(reasons) > 0 {
+				t.Fatalf("%s: one window is tainted: %v", name, reasons)
+			}
+			windows = append(windows, w)
+		}
+		if r := summed(t, windows...); r.Inconclusive != c.want {
+			t.Errorf("%s: inconclusive is %q, want %q", name, r.Inconclusive, c.want)
+		}
+	}
+}
+
 func TestWhereEveryRestartIsTaintedAllCount(t *testing.T) {
 	r := summed(t, measured(t, 100, 1000, 0, TaintSteal), measured(t, 300, 1000, 0, TaintSteal))
 	if r.Count != 400 || r.Taint[TaintSteal] != 2 || r.Inconclusive == "" {
@@ -191,13 +222,13 @@ func TestTaint(t *testing.T) {
 		}, []string{TaintSteal, TaintPressure, TaintGC}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := before.taint(after(tc.change), own, []int{0, 1}); !slices.Equal(got, tc.want) {
+			if _, got := before.taint(after(tc.change), own, []int{0, 1}); !slices.Equal(got, tc.want) {
 				t.Errorf("taint is %v, want %v", got, tc.want)
 			}
 		})
 	}
 	// Where the scheduler chooses, all processors are asked.
-	if got := before.taint(after(spent(2, counters.CPUTime{User: 2 * second})), own, nil); !slices.Equal(got, []string{TaintPressure}) {
+	if _, got := before.taint(after(spent(2, counters.CPUTime{User: 2 * second})), own, nil); !slices.Equal(got, []string{TaintPressure}) {
 		t.Errorf("taint of a free placement is %v, want %q", got, TaintPressure)
 	}
 }

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+	"math"
 	"runtime/metrics"
 	"slices"
 	"time"
@@ -54,28 +56,78 @@ func observe() surroundings {
 // taint says why what lies between two readings is not to be trusted, if both ends
 // used own processor time and could run on some processors, or on all where those
 // are none. What the system does not tell cannot taint.
-func (s surroundings) taint(after surroundings, own time.Duration, processors []int) []string {
-	var used counters.CPUTime
-	n := 0
-	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
-		if len(processors) == 0 || slices.Contains(processors, cpu) {
-			n++
-			used.Steal += passed.Steal
-			used.User += passed.User + passed.Nice + passed.System
-		}
-	}
-	available := float64(after.cpu.At.Sub(s.cpu.At)) * float64(n)
-	var reasons []string
-	if float64(used.Steal-counters.Tick) > maxSteal*available {
-		reasons = append(reasons, TaintSteal)
-	}
-	if float64(used.User-own-countedInTicks) > maxOthers*available {
-		reasons = append(reasons, TaintPressure)
-	}
+func (s surroundings) taint(after surroundings, own time.Duration, processors []int) (loss, []string) {
+	l := s.loss(after, own, processors)
+	reasons := l.taint()
 	if after.gc != s.gc {
 		reasons = append(reasons, TaintGC)
 	}
+	return l, reasons
+}
+
+// loss is what a benchmark's processors did otherwise between two readings.
+func (s surroundings) loss(after surroundings, own time.Duration, processors []int) loss {
+	var l loss
+	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
+		if len(processors) == 0 || slices.Contains(processors, cpu) {
+			l.counts++
+			l.stolen += passed.Steal
+			l.others += passed.User + passed.Nice + passed.System
+		}
+	}
+	l.available = after.cpu.At.Sub(s.cpu.At) * time.Duration(l.counts)
+	if l.counts > 0 {
+		l.others -= own
+	}
+	return l
+}
+
+// loss is time of a benchmark's processors that others had.
+type loss struct {
+	stolen    time.Duration // by the hypervisor
+	others    time.Duration // used by other processes
+	available time.Duration // of all processors together
+	counts    int           // readings of one processor that it is the sum of
+}
+
+func (l *loss) add(other loss) {
+	l.stolen += other.stolen
+	l.others += other.others
+	l.available += other.available
+	l.counts += other.counts
+}
+
+// taint says of one window why it is not to be trusted.
+func (l loss) taint() (reasons []string) {
+	if float64(l.stolen-counters.Tick) > maxSteal*float64(l.available) {
+		reasons = append(reasons, TaintSteal)
+	}
+	if float64(l.others-countedInTicks) > maxOthers*float64(l.available) {
+		reasons = append(reasons, TaintPressure)
+	}
 	return reasons
+}
+
+// doubt says of many windows together why they are not to be trusted; empty where
+// they are. What ticks hide of one short window they tell of many: a reading is wrong
+// by as much in one direction as in the other.
+func (l loss) doubt() string {
+	// The difference of two readings of a clock of ticks is wrong by up to one, with
+	// a deviation of a tick divided by the root of six.
+	margin := 3 * float64(counters.Tick) * math.Sqrt(float64(l.counts)/6)
+	for _, d := range []struct {
+		lost  time.Duration
+		most  float64
+		whose string
+	}{
+		{l.stolen, maxSteal, "the hypervisor kept"},
+		{l.others, maxOthers, "other processes used"},
+	} {
+		if lost, available := float64(d.lost), float64(l.available); lost-margin > d.most*available {
+			return fmt.Sprintf("%s %.0f %% of the processors' time over all restarts", d.whose, 100*lost/available)
+		}
+	}
+	return ""
 }
 
 // surrounding is what was seen beside windows.

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"slices"
 	"testing"
@@ -193,7 +194,9 @@ func TestSpecs(t *testing.T) {
 		{Spec{Transport: UDP, SizeBytes: 65_508}, "size 65508: udp takes 1 to 65507 bytes"},
 		{Spec{Transport: TCP, Flows: 257}, "flows 257: write 1 to 256"},
 		{Spec{Transport: TCP, Op: CRR, Flows: 2}, "flows 2: more than one"},
-		{Spec{Transport: TCP, RateHz: -1}, "rate -1: write"},
+		{Spec{Transport: TCP, RateHz: -1}, "rate -1: write 1 to 1000000 requests"},
+		{Spec{Transport: TCP, RateHz: 1e-12}, "rate 1e-12: write 1 to"},
+		{Spec{Transport: TCP, RateHz: math.NaN()}, "rate NaN: write 1 to"},
 		{Spec{Transport: TCP, Op: CRR, RateHz: 10}, "rate 10: a fixed rate"},
 		{Spec{Transport: TCP, Op: Burst, Outstanding: 1025}, "outstanding 1025: write 1 to 1024"},
 		{Spec{Transport: TCP, Op: Burst, Outstanding: 100, SizeBytes: 1000}, "outstanding 100: of 1000 bytes each"},

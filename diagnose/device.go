@@ -97,7 +97,7 @@ func (s Symptom) dependsOnMTU(mtu int) bool {
 
 // isSlowOrLost says whether something did not come, or not in time.
 func (s Symptom) isSlowOrLost() bool {
-	return slices.ContainsFunc([]string{"deadline", "timeout", "lost", "retransmi", "quickest"}, func(word string) bool {
+	return slices.ContainsFunc([]string{"deadline", "timeout", "lost", "retransmi", "quickest", "stall", "times as long", "round trips in"}, func(word string) bool {
 		return strings.Contains(strings.ToLower(s.Message), word)
 	})
 }

@@ -25,7 +25,7 @@ type event struct {
 
 // machines are the reasons for a skip that no package of a distribution
 // mends.
-var machines = regexp.MustCompile(`IPv6|user namespace|private (network )?namespace|private mount|this kernel`)
+var machines = regexp.MustCompile(`IPv6|user namespace|private (network )?namespace|private mount|this kernel|no two processors`)
 
 // specsRun is in the last line of a Ginkgo suite, between colours.
 var specsRun = regexp.MustCompile(`(\d+) Passed`)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,51 @@ func TestCSVHasARowARestart(t *testing.T) {
 	}
 }
 
+func TestCSVSaysWhatIsInconclusive(t *testing.T) {
+	r := run()
+	reasons := map[string]string{}
+	for _, one := range r.Benchmarks {
+		reasons[one.Name] = one.Inconclusive
+	}
+	rows, err := csv.NewReader(bytes.NewReader(written(t, CSV(r)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, told := len(CSVHeader)-1, 0
+	for _, row := range rows[1:] {
+		if row[last] != reasons[row[0]] {
+			t.Errorf("%s: %q, want %q", row[0], row[last], reasons[row[0]])
+		}
+		if row[last] != "" {
+			told++
+		}
+	}
+	if CSVHeader[last] != "inconclusive" || told == 0 {
+		t.Errorf("%d rows say why, in a column named %s", told, CSVHeader[last])
+	}
+}
+
+// A percentile that the samples of a restart do not bear is left out.
+func TestPercentilesOfFewSamplesAreLeftOut(t *testing.T) {
+	for count, want := range map[int64]struct{ benchfmt, row string }{
+		99:   {"1 p50-ns ", ",1,,,"},
+		100:  {"1 p50-ns 2 p90-ns ", ",1,2,,"},
+		999:  {"1 p50-ns 2 p90-ns ", ",1,2,,"},
+		1000: {"1 p50-ns 2 p90-ns 3 p99-ns ", ",1,2,3,"},
+	} {
+		one := bench.Result{Spec: bench.Spec{Transport: bench.TCP}.WithDefaults(), Count: count, Restarts: []bench.Restart{
+			{Count: count, Duration: time.Second, P50NS: 1, P90NS: 2, P99NS: 3},
+		}}
+		r := Run{Benchmarks: []bench.Result{one}}
+		if got := string(written(t, Benchfmt(r))); !strings.Contains(got, " ns/op "+want.benchfmt+decimal(float64(count))+" ops/s") {
+			t.Errorf("%d samples are written as %s", count, got)
+		}
+		if got := string(written(t, CSV(r))); !strings.Contains(got, want.row) {
+			t.Errorf("%d samples are written as %s", count, got)
+		}
+	}
+}
+
 func TestDecimal(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 1: "1", 1.5: "1.5", 100: "100", 1e6: "1000000", 2.0004: "2", 0.0006: "0.001"} {
 		if got := decimal(v); got != want {
@@ -174,5 +220,28 @@ func TestEveryOpHasAName(t *testing.T) {
 		if name := goName(bench.Spec{Transport: transport}.WithDefaults()); strings.ContainsAny(name, " \t") || name[0] < 'A' || name[0] > 'Z' {
 			t.Errorf("%s: %q is no name of a benchmark", transport, name)
 		}
+	}
+}
+
+// largest is a writer that keeps nothing but how much it got, and at most at once.
+type largest struct{ all, atOnce int }
+
+func (l *largest) Write(p []byte) (int, error) {
+	l.all += len(p)
+	l.atOnce = max(l.atOnce, len(p))
+	return len(p), nil
+}
+
+// Hours of restarts are not held in memory as text.
+func TestRestartsAreWrittenOneByOne(t *testing.T) {
+	r := run()
+	r.Benchmarks = r.Benchmarks[:1]
+	r.Benchmarks[0].Restarts = slices.Repeat(r.Benchmarks[0].Restarts, 2000)
+	var written largest
+	if err := JSON(r)(&written); err != nil {
+		t.Fatal(err)
+	}
+	if written.all < 2_000_000 || written.atOnce > 64<<10 {
+		t.Errorf("%d bytes, of which %d at once", written.all, written.atOnce)
 	}
 }

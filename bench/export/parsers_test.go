@@ -43,12 +43,36 @@ func TestBenchfmtReadsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range r.Benchmarks {
-		if got, want := seen[goName(one.Spec)], len(one.Counted()); got != want {
-			t.Errorf("%s has %d lines, want one for each of %d restarts", one.Name, got, want)
+		want := len(one.Counted())
+		if one.Inconclusive != "" {
+			want = 0
+		}
+		if got := seen[goName(one.Spec)]; got != want {
+			t.Errorf("%s has %d lines, want one for each of %d restarts that are trusted", one.Name, got, want)
 		}
 	}
 	if unit := reader.Units().Get("ops/s", "better"); unit == nil || unit.Value != "higher" {
 		t.Errorf("more ops/s are %v", unit)
+	}
+}
+
+// What is inconclusive is a comment, whatever its reason says.
+func TestBenchfmtNamesWhatIsInconclusive(t *testing.T) {
+	r := run()
+	r.Benchmarks = r.Benchmarks[:1]
+	r.Benchmarks[0].Inconclusive = "two\nlines: of\n\nBenchmarkX 1 1 ns/op"
+	text := written(t, Benchfmt(r))
+	if want := "\n# Tcp/op=rr/engine=raw/placement=same-core/size=64B: inconclusive: two lines: of BenchmarkX 1 1 ns/op\n"; !strings.HasSuffix(string(text), want) {
+		t.Errorf("written as %s", text)
+	}
+	reader := benchfmt.NewReader(bytes.NewReader(text), "bench.txt")
+	for reader.Scan() {
+		if _, unit := reader.Result().(*benchfmt.UnitMetadata); !unit {
+			t.Errorf("read as %v", reader.Result())
+		}
+	}
+	if err := reader.Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 

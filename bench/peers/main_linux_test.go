@@ -113,7 +113,7 @@ func TestAFailureIsTold(t *testing.T) {
 	if code != exitFailed || !strings.Contains(stdout, "failed: sockperf, round 1: sockperf: exit status 1: sockperf: connection refused") || !strings.Contains(stdout, "qperf is not installed") {
 		t.Errorf("exit %d, printed %s", code, stdout)
 	}
-	if want := "could not be measured: " + aSockperf + ", "; !strings.Contains(stderr, want) {
+	if want := "could not be measured: " + aSockperf + "\n"; !strings.HasSuffix(stderr, want) {
 		t.Errorf("it printed %q, want %q", stderr, want)
 	}
 }

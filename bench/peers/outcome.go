@@ -59,9 +59,9 @@ func (o *outcome) trouble() string {
 	return ""
 }
 
-// judge judges the goals, of what was measured.
+// judge judges the goals, where what was measured is to be trusted.
 func (o *outcome) judge(goals []goal) {
-	if o.Comparison.Kept == 0 {
+	if o.Comparison.Inconclusive != "" {
 		return
 	}
 	for _, g := range goals {

@@ -93,7 +93,7 @@ type formatError struct {
 }
 
 func (e *formatError) Error() string {
-	const most = 300
+	const most = 160
 	output := strings.TrimSpace(e.Output)
 	if len(output) > most {
 		output = output[:most] + "…"

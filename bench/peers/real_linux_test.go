@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os/exec"
 	"path/filepath"
@@ -71,8 +70,8 @@ func TestFloorMeasures(t *testing.T) {
 					t.Fatal(err)
 				}
 				moved := snapshot(t).Sub(before)
-				if r.Duration < j.window || r.P50NS <= 0 {
-					t.Errorf("%+v is no measurement of %v", r, j.window)
+				if r.P50NS <= 0 {
+					t.Errorf("%+v has no percentiles", r)
 				}
 				for _, name := range c.moved {
 					group, counter, _ := strings.Cut(name, " ")
@@ -103,7 +102,7 @@ func pairOrSkip(t *testing.T, p topology.Placement) topology.Pair {
 	pair, err := processors.Pair(p)
 	var unavailable *topology.UnavailableError
 	if errors.As(err, &unavailable) {
-		t.Skipf("this machine: %v", err)
+		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -145,16 +144,18 @@ func TestSourceThatDoesNotCompile(t *testing.T) {
 // Those of the peers that Debian has, as they are.
 func TestInstalledPeers(t *testing.T) {
 	for name, c := range map[string]struct {
-		peer *peer
-		job  job
+		peer               *peer
+		job                job
+		percentiles, bytes bool // that it tells
 	}{
-		"sockperf tcp": {sockperf(bench.TCP), jobOf(bench.TCP, bench.RR, sockperfBytes)},
-		"sockperf udp": {sockperf(bench.UDP), jobOf(bench.UDP, bench.RR, sockperfBytes)},
-		"qperf tcp":    {qperf(), jobOf(bench.TCP, bench.RR, 1)},
-		"qperf udp":    {qperf(), jobOf(bench.UDP, bench.RR, 1400)},
-		"iperf3":       {iperf3(), jobOf(bench.TCP, bench.Stream, bench.DefaultStreamBytes)},
+		"sockperf tcp": {sockperf(bench.TCP), jobOf(bench.TCP, bench.RR, sockperfBytes), true, false},
+		"sockperf udp": {sockperf(bench.UDP), jobOf(bench.UDP, bench.RR, sockperfBytes), true, false},
+		"qperf tcp":    {qperf(), jobOf(bench.TCP, bench.RR, 1), false, false},
+		"qperf udp":    {qperf(), jobOf(bench.UDP, bench.RR, 1400), false, false},
+		"iperf3":       {iperf3(), jobOf(bench.TCP, bench.Stream, bench.DefaultStreamBytes), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its own second
 			c.job.pair = pairOrSkip(t, topology.SameCore)
 			s, err := newPeerSide(c.peer, c.job)
 			var absent *notInstalledError
@@ -164,12 +165,12 @@ func TestInstalledPeers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := s.Restart(context.Background(), 0)
+			r, err := s.Restart(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := c.job.window - c.peer.aside; r.Duration < want*9/10 || r.Duration > want*3/2 {
-				t.Errorf("it measured for %v, want about %v", r.Duration, want)
+			if (r.P99NS > 0) != c.percentiles || (r.BytesPerS > 0) != c.bytes {
+				t.Errorf("it tells %+v, want percentiles: %v, bytes: %v", r, c.percentiles, c.bytes)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ func repeat(ctx context.Context, s bench.Spec, times int, told func(repetition))
 			r.Skipped = one.Skipped
 			break
 		}
-		run := repetition{one.Percentiles["p50_ns"], one.Percentiles["p99_ns"], one.CI95, one.Taint, one.Inconclusive}
+		run := repetition{one.MedianNS, one.Percentiles["p99_ns"], one.CI95, one.Taint, one.Inconclusive}
 		r.Runs = append(r.Runs, run)
 		told(run)
 	}

@@ -61,6 +61,10 @@ func (o *outcome) figures(side int) []string {
 	return cells
 }
 
+// minRounds are the fewest that an interval can be told from: of fewer, all lie on
+// one side of the median in more than 5 % of cases.
+const minRounds = 6
+
 // ratios are those that tell of the operation: latency of a round trip, rate of
 // the others and of who tells no latency.
 func (o *outcome) ratios() string {
@@ -77,7 +81,11 @@ func (o *outcome) ratios() string {
 	for _, q := range shown {
 		if m := o.metric(q); m != nil {
 			r := m.Ratios[1]
-			cells = append(cells, fmt.Sprintf("%s %.3f (%.3f to %.3f)", quantityNames[q], r.Value, r.Low, r.High))
+			cell := fmt.Sprintf("%s %.3f", quantityNames[q], r.Value)
+			if o.Comparison.Kept >= minRounds {
+				cell += fmt.Sprintf(" (%.3f to %.3f)", r.Low, r.High)
+			}
+			cells = append(cells, cell)
 		}
 	}
 	return strings.Join(cells, "; ")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,40 +52,40 @@ func made() *report {
 	latency := []bench.Quantity{bench.P50, bench.P99, bench.Rate}
 	spec := bench.Spec{Transport: bench.TCP, Op: bench.RR, Engine: bench.Raw, Placement: topology.SameCore, SizeBytes: 1, Flows: 1}
 	pair := topology.Pair{Placement: topology.SameCore}
-	one := func(peer string, c *bench.Comparison, goals ...goal) outcome {
+	one := func(peer, inconclusive string, c *bench.Comparison, goals ...goal) outcome {
 		o := outcome{Name: "tcp/rr/same-core/1B/" + peer, Spec: spec, Peer: peer, Pair: pair, Comparison: c}
 		if c != nil {
 			if len(c.Sides) > 0 {
 				c.Sides[0].Name = peer
 			}
+			o.Comparison.Inconclusive = inconclusive
 			o.judge(goals)
 		}
 		return o
 	}
-	itself := one("floor itself", compared(30, 1, [2]float64{13_400, 21_000}, [2]float64{13_450, 21_100}, [2]float64{73_000, 72_900}, latency...))
+	itself := one("floor itself", "", compared(30, 1, [2]float64{13_400, 21_000}, [2]float64{13_450, 21_100}, [2]float64{73_000, 72_900}, latency...))
 	itself.Comparison.Sides[0].Name, itself.Comparison.Sides[1].Name, itself.Note = "floor", "floor itself", "a copy"
-	qperf := one("qperf", compared(30, 0, [2]float64{}, [2]float64{13_600, 24_000}, [2]float64{60_000, 72_000}, bench.Rate))
-	netperf := one("netperf", compared(30, 0, [2]float64{14_000, 25_000}, [2]float64{13_600, 24_000}, [2]float64{70_000, 72_000}, latency...))
+	qperf := one("qperf", "", compared(30, 0, [2]float64{}, [2]float64{13_600, 24_000}, [2]float64{60_000, 72_000}, bench.Rate))
+	netperf := one("netperf", "", compared(30, 0, [2]float64{14_000, 25_000}, [2]float64{13_600, 24_000}, [2]float64{70_000, 72_000}, latency...))
 	netperf.Note = "its percentiles are whole microseconds"
-	crr := one("floor", compared(30, 2, [2]float64{60_000, 90_000}, [2]float64{64_000, 95_000}, [2]float64{15_600, 14_500}, latency...), atLeast(bench.Rate, 0.95))
+	crr := one("floor", "", compared(30, 2, [2]float64{60_000, 90_000}, [2]float64{64_000, 95_000}, [2]float64{15_600, 14_500}, latency...), atLeast(bench.Rate, 0.95))
 	crr.Spec.Op = bench.CRR
-	untold := one("iperf3", compared(3, 0, [2]float64{}, [2]float64{}, [2]float64{20_000, 21_000}, bench.Rate), atLeast(bench.Bytes, 0.98))
+	untold := one("iperf3", "", compared(3, 0, [2]float64{}, [2]float64{}, [2]float64{20_000, 21_000}, bench.Rate), atLeast(bench.Bytes, 0.98))
 	untold.Spec.Op = bench.Stream
-	few := one("floor", compared(3, 57, [2]float64{13_400, 21_000}, [2]float64{13_900, 21_500}, [2]float64{73_000, 71_000}, latency...), roundTripGoals(topology.SameCore)...)
-	few.Comparison.Inconclusive = "3 of the 30 rounds wanted count: 57 of 60 are tainted: steal"
-	none := one("floor", &bench.Comparison{Inconclusive: "0 of the 30 rounds wanted count: 60 of 60 are tainted: steal"})
-	interrupted := one("floor", compared(7, 0, [2]float64{13_400, 21_000}, [2]float64{13_600, 21_100}, [2]float64{73_000, 72_900}, latency...))
-	interrupted.Comparison.Inconclusive, interrupted.Error, interrupted.Interrupted = "7 of the 30 rounds wanted count", "interrupt signal received", true
-	failed := one("sockperf", &bench.Comparison{Inconclusive: "0 of the 30 rounds wanted count"})
+	few := one("floor", "3 of the 30 rounds wanted count: 57 of 60 are tainted: steal", compared(3, 57, [2]float64{13_400, 21_000}, [2]float64{13_900, 21_500}, [2]float64{73_000, 71_000}, latency...), roundTripGoals(topology.SameCore)...)
+	none := one("floor", "0 of the 30 rounds wanted count: 60 of 60 are tainted: steal", &bench.Comparison{})
+	interrupted := one("floor", "7 of the 30 rounds wanted count", compared(7, 0, [2]float64{13_400, 21_000}, [2]float64{13_600, 21_100}, [2]float64{73_000, 72_900}, latency...))
+	interrupted.Error, interrupted.Interrupted = "interrupt signal received", true
+	failed := one("sockperf", "0 of the 30 rounds wanted count", &bench.Comparison{})
 	failed.Error = "sockperf, round 1: a | b\nc"
-	absent, again := one("netperf", nil), one("netperf", nil)
+	absent, again := one("netperf", "", nil), one("netperf", "", nil)
 	absent.Skipped, again.Skipped = "netperf is not installed", "netperf is not installed"
 	return &report{
 		Started: time.Date(2026, 11, 29, 7, 0, 0, 0, time.UTC), Machine: "Linux 6.1, 2 processors (Some Processor), go1.26.8", Rounds: 30,
 		Outcomes: []outcome{
 			itself,
-			one("floor", compared(30, 4, [2]float64{13_400, 21_000}, [2]float64{13_500, 21_900}, [2]float64{73_000, 72_900}, latency...), roundTripGoals(topology.SameCore)...),
-			one("floor", compared(30, 0, [2]float64{13_400, 21_000}, [2]float64{14_400, 23_080}, [2]float64{73_000, 70_000}, latency...), roundTripGoals(topology.SameCore)...),
+			one("floor", "", compared(30, 4, [2]float64{13_400, 21_000}, [2]float64{13_500, 21_900}, [2]float64{73_000, 72_900}, latency...), roundTripGoals(topology.SameCore)...),
+			one("floor", "", compared(30, 0, [2]float64{13_400, 21_000}, [2]float64{14_400, 23_080}, [2]float64{73_000, 70_000}, latency...), roundTripGoals(topology.SameCore)...),
 			qperf, netperf, crr, untold, few, none, interrupted, failed, absent, again,
 		},
 	}
@@ -203,6 +204,25 @@ func TestReportIsWrittenWhole(t *testing.T) {
 	if err != nil || len(left) != 1 {
 		t.Errorf("the folder holds %v, %v; want the report alone", left, err)
 	}
+}
+
+// What each peer is asked decides what its figures mean.
+func TestCommandLines(t *testing.T) {
+	var lines strings.Builder
+	for _, c := range comparisons("floor", "floor-copy") {
+		if c.spec.Placement != topology.SameCore {
+			continue
+		}
+		lasts, _ := c.windows(300 * time.Millisecond)
+		j := job{transport: c.spec.Transport, op: c.spec.Op, size: c.spec.SizeBytes, window: lasts, ports: [2]uint16{21000, 21001}}
+		client, server := c.peer.programs(j)
+		fmt.Fprintln(&lines, c.name())
+		if c.peer.server != nil {
+			fmt.Fprintln(&lines, "  "+server, strings.Join(c.peer.server(j), " "))
+		}
+		fmt.Fprintln(&lines, "  "+client, strings.Join(c.peer.client(j), " "))
+	}
+	golden(t, "commands.txt", lines.String())
 }
 
 func TestNamesAreOnes(t *testing.T) {

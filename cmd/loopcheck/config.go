@@ -194,6 +194,10 @@ func misfit(f *pflag.Flag, value string) string {
 		kind = "true or false"
 	case "int":
 		kind = "a whole number"
+	case "float64":
+		kind = "a number"
+	case "duration":
+		kind = "a time such as 100ms"
 	}
 	return fmt.Sprintf("%q does not fit: write %s", value, kind)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -46,8 +48,7 @@ func (a *app) exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &code):
 		return int(code)
-	case errors.Is(err, syscall.EPIPE):
-		// Whoever read stdout has seen enough.
+	case ofClosedStdout(err):
 		return exitOK
 	}
 	_, _ = fmt.Fprintf(a.stderr, "loopcheck: %s\n", oneLine(err))
@@ -58,6 +59,23 @@ func (a *app) exitCode(err error) int {
 		return exitUsage
 	}
 	return exitHarness
+}
+
+// ofClosedStdout says whether an error is that of printing to a reader who has seen
+// enough. A socket may end with EPIPE as well, and that is a failure: a benchmark
+// does whose server is gone.
+func ofClosedStdout(err error) bool {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	return ok && failed.Path == os.Stdout.Name() && errors.Is(failed, syscall.EPIPE)
+}
+
+// ignoreClosedPipe drops the error of a reader who went away: the reports are
+// written, and the exit code has to tell of them.
+func ignoreClosedPipe(printErr error) error {
+	if ofClosedStdout(printErr) {
+		return nil
+	}
+	return printErr
 }
 
 // oneLine is an error as one line. It may hold names that somebody else chose.

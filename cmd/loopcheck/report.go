@@ -7,12 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/loopcheck/loopcheck/harness/folder"
+	"github.com/loopcheck/loopcheck/harness/history"
 	"github.com/loopcheck/loopcheck/harness/journal"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
 func newReport(a *app) *cobra.Command {
@@ -22,12 +25,12 @@ func newReport(a *app) *cobra.Command {
 		Args:  noSubcommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRender(a))
+	cmd.AddCommand(newRender(a), newIndex(a), newMerge(a))
 	return cmd
 }
 
 func newRender(a *app) *cobra.Command {
-	var into string
+	var into, format, out string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "render FILE",
@@ -35,8 +38,20 @@ func newRender(a *app) *cobra.Command {
 		Long: `Render reads journal.jsonl or report.json of a run and writes report.json,
 report.html and report.junit.xml beside it, or into another folder. A journal
 whose run was killed gives a report of every check that had ended, marked
-interrupted.`,
-		Example: "  loopcheck report render reports/latest/journal.jsonl",
+interrupted.
+
+With --format it writes the report in that one format instead, to stdout or to
+the file that --out names, which is replaced as a whole or not at all:
+
+  json         everything, as docs/report.schema.json describes it
+  jsonl        an object a line: the run, each check, benchmark and listener
+  html         a page for people
+  junit        JUnit XML, for Jenkins, GitLab and others
+  openmetrics  for Prometheus, and the textfile collector of its node_exporter
+  github       annotations of GitHub Actions
+  markdown     a summary, as GITHUB_STEP_SUMMARY takes it
+  csv          a row a check and benchmark, for spreadsheets`,
+		Example: "  loopcheck report render reports/latest/journal.jsonl\n  loopcheck report render --format markdown reports/latest/report.json >> \"$GITHUB_STEP_SUMMARY\"",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usagef("report render takes one file, the journal.jsonl or report.json of a run: see `loopcheck report render --help`")
@@ -44,9 +59,30 @@ interrupted.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case format == "" && out != "":
+				return usagef("--out takes the file of one format: name it with --format, or a folder for all with --into")
+			case format != "" && into != "":
+				return usagef("--into takes the folder of all reports: with --format write --out FILE")
+			case format != "" && asJSON:
+				return usagef("--json prints JSON: leave it out, or write --format json")
+			case format != "":
+				if err := oneOf("--format", format, reportFormats()...); err != nil {
+					return &usageError{err}
+				}
+			}
+			if err := checkOut(out); err != nil {
+				return err
+			}
 			r, err := readReport(args[0])
 			if err != nil {
 				return &usageError{err}
+			}
+			switch {
+			case format != "" && out == "":
+				return inFormat(format, r)(a.stdout)
+			case format != "":
+				return folder.Write(out, inFormat(format, r))
 			}
 			if into == "" {
 				into = filepath.Dir(args[0])
@@ -70,8 +106,46 @@ interrupted.`,
 		},
 	}
 	cmd.Flags().StringVar(&into, "into", "", "write the reports into `DIR` (default: beside FILE)")
+	cmd.Flags().StringVar(&format, "format", "", "write the report in one `FORMAT` to stdout: "+strings.Join(reportFormats(), ", "))
+	cmd.Flags().StringVar(&out, "out", "", "with --format, write to `FILE` instead of stdout")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON document instead of the summary")
 	return cmd
+}
+
+func newIndex(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "index [DIR]",
+		Short: "Make the page of all runs in a reports folder",
+		Long: `Index writes index.html into a reports folder, ` + "`reports`" + ` by default: every run
+with its verdict, and what became of each check and benchmark over the runs, with
+the change points marked. The report.json files are all it reads; one that is
+damaged or foreign is listed with the reason. A run writes the page as well.`,
+		Example: "  loopcheck report index\n  loopcheck report index /var/tmp/reports",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("report index takes one reports folder: see `loopcheck report index --help`")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			reports := "reports"
+			if len(args) == 1 {
+				reports = args[0]
+			}
+			h, err := history.Write(reports)
+			switch {
+			case h == nil:
+				return &usageError{err}
+			case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+				return usagef("%w: the page is written into the folder of the reports", err)
+			case err != nil:
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%d runs, %d unreadable: %s\n",
+				len(h.Runs), len(h.Unreadable), terminal.Harmless(filepath.Join(reports, history.Index)))
+			return err
+		},
+	}
 }
 
 // readReport reads a journal, by its ending, or otherwise a report.

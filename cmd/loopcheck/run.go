@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/folder"
+	"github.com/loopcheck/loopcheck/harness/history"
 	"github.com/loopcheck/loopcheck/harness/journal"
 	"github.com/loopcheck/loopcheck/harness/progress"
 	"github.com/loopcheck/loopcheck/harness/report"
@@ -34,6 +36,7 @@ type runOptions struct {
 	// policy is the file whose expectations are checked as well; "" for none.
 	policy string
 	mutate bool
+	also   []string
 }
 
 func newRun(a *app) *cobra.Command {
@@ -52,8 +55,13 @@ reports, marked interrupted. The second stops at once.
 
 With --policy every expectation of a firewall's policy is a check of the suite
 firewall as well: POLICY-001 and so on, in the order of the file. The report then
-has a map of every port, and says which rules the policy leaves untested.`,
-		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'",
+has a map of every port, and says which rules the policy leaves untested.
+
+--also writes the report in a further format, as often as it is given: github=-
+prints annotations of GitHub Actions after the summary, and openmetrics=FILE is
+what the textfile collector of Prometheus' node_exporter reads. A file is
+replaced as a whole or not at all.`,
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
 	}
@@ -65,6 +73,7 @@ has a map of every port, and says which rules the policy leaves untested.`,
 	f.IntVar(&o.connections, "expect-connections", 0, "warn where a process may open fewer files than `N` connections take (LIM-015); 0 asks for the usual 1,024")
 	f.StringVar(&o.policy, "policy", "", "also check what the firewall's policy in `FILE` expects")
 	f.BoolVar(&o.mutate, "mutate", false, "with --policy, also make small mistakes in the rules, and report which of them the policy notices")
+	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(reportFormats(), ", "))
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -114,6 +123,13 @@ func (a *app) run(o runOptions) error {
 			return &usageError{err}
 		}
 	}
+	also, err := parseAlso(o.also)
+	if err != nil {
+		return err
+	}
+	if o.json && slices.ContainsFunc(also, alsoFile.stdout) {
+		return usagef("--json and --also with - both write to stdout: give --also a file")
+	}
 	if o.connections < 0 {
 		return usagef("--expect-connections %d: write how many connections one process will have at once", o.connections)
 	}
@@ -151,14 +167,15 @@ func (a *app) run(o runOptions) error {
 
 	// The files come first: what stdout says of them is then true.
 	stop.enter(writing)
-	writeErr := output.write(result)
+	writeErr, alsoErr := output.write(result), writeAlso(also, result)
 	where := ""
 	if writeErr == nil {
 		where = a.pointLatest(output)
+		a.writeIndex(output)
 	}
 	stop.enter(printing)
-	printErr := a.printReport(o.json, result, where)
-	if err := errors.Join(runErr, writeErr, ignoreClosedPipe(printErr)); err != nil {
+	printErr := errors.Join(a.printReport(o.json, result, where), a.printAlso(also, result))
+	if err := errors.Join(runErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
 	return exitFor(result, o.failOn, stop.code())
@@ -250,6 +267,17 @@ func (a *app) pointLatest(o *output) string {
 		return filepath.Join(o.dir, folder.HTML)
 	}
 	return filepath.Join(filepath.Dir(o.dir), folder.Latest, folder.HTML)
+}
+
+// writeIndex makes the page of all runs anew. The reports of this one stand all the
+// same where it cannot be, so that is a warning.
+func (a *app) writeIndex(o *output) {
+	if o.dir == "" {
+		return
+	}
+	if _, err := history.Write(filepath.Dir(o.dir)); err != nil {
+		_, _ = fmt.Fprintf(a.stderr, "loopcheck: the reports are written, but %s is not: %s\n", history.Index, oneLine(err))
+	}
 }
 
 func (o *output) close() {

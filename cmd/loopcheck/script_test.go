@@ -45,10 +45,12 @@ func TestScripts(t *testing.T) {
 		Dir:                "testdata/script",
 		RequireUniqueNames: true, UpdateScripts: *update,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"one-line": oneLineOf,
-			"valid":    validReport,
-			"json":     oneDocument,
+			"exits":       exits,
+			"one-line":    oneLineOf,
+			"valid":       validReport,
+			"valid-bench": validBench,
+			"json":        oneDocument,
+			"ladder":      validLadder,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -111,6 +113,22 @@ func validReport(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: valid FILE")
 	}
 	ts.Check(reporttest.Check([]byte(ts.ReadFile(args[0]))))
+}
+
+// valid-bench FILE expects benchmarks that follow the published schema.
+func validBench(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: valid-bench FILE")
+	}
+	ts.Check(reporttest.CheckBench([]byte(ts.ReadFile(args[0]))))
+}
+
+// ladder FILE expects a ladder that follows the published schema.
+func validLadder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ladder FILE")
+	}
+	ts.Check(reporttest.CheckLadders([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

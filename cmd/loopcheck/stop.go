@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -91,13 +90,4 @@ func codeOf(sig os.Signal) int {
 		return exitTerminated
 	}
 	return exitInterrupted
-}
-
-// ignoreClosedPipe drops the error of a reader who went away: the reports are
-// written, and the exit code has to tell of them.
-func ignoreClosedPipe(err error) error {
-	if errors.Is(err, syscall.EPIPE) {
-		return nil
-	}
-	return err
 }

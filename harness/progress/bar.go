@@ -24,7 +24,8 @@ type Bar struct {
 	stopped sync.WaitGroup
 }
 
-// NewBar starts to draw a bar on w.
+// NewBar starts to draw a bar on w. A total of 0 is not known: the label alone is
+// drawn then.
 func NewBar(w io.Writer, style Style, label string, total int) *Bar {
 	b := &Bar{w: w, style: style, label: label, total: total, stop: make(chan struct{})}
 	if !style.Animated {
@@ -59,13 +60,17 @@ func (b *Bar) Close() {
 
 func (b *Bar) draw() {
 	done := min(int(b.done.Load()), b.total)
-	count := fmt.Sprintf(" %3d %%", 100*done/max(b.total, 1))
 	width := b.style.Width() - 1
+	if b.total == 0 {
+		_, _ = io.WriteString(b.w, "\r\x1b[K"+terminal.Shorten(b.label, width))
+		return
+	}
+	count := fmt.Sprintf(" %3d %%", 100*done/b.total)
 	label := terminal.Shorten(b.label, max(width-len(count)-1, 0))
 	room := min(width-terminal.Columns(label)-len(count)-3, 40)
 	bar := ""
 	if room > 0 {
-		full := room * done / max(b.total, 1)
+		full := room * done / b.total
 		bar = " [" + strings.Repeat("#", full) + strings.Repeat(" ", room-full) + "]"
 	}
 	_, _ = io.WriteString(b.w, "\r\x1b[K"+terminal.Shorten(label+bar+count, width))

@@ -20,6 +20,15 @@ func TestABarFillsAndGoesAway(t *testing.T) {
 	}
 }
 
+func TestAnUnknownTotalLeavesTheLabel(t *testing.T) {
+	var drawn bytes.Buffer
+	b := &Bar{w: &drawn, style: Style{Width: func() int { return 60 }}, label: "rules"}
+	b.draw()
+	if got, want := drawn.String(), "\r\x1b[Krules"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestABarFitsAnyWidth(t *testing.T) {
 	for width := range 100 {
 		var drawn bytes.Buffer

@@ -1,14 +1,12 @@
 package report
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
@@ -114,9 +112,7 @@ func fixture(t testing.TB) *Report {
 		},
 	}
 	r.Interrupted = true
-	r.Benchmarks = append(r.Benchmarks, benchmark(t, "udp", 11_000))
-	r.Benchmarks[1].Taint = map[string]int{"steal": 1}
-	r.Benchmarks[1].CI95.Confidence = 0.891
+	r.Benchmarks = benchtest.Results()
 	r.Listeners = whoListens()
 	r.Firewall = aFirewall()
 	r.Summary = Summarize(r.Checks)
@@ -189,7 +185,7 @@ func healthy(t testing.TB) *Report {
 				map[string]float64{"rtt_p50_ns": 14212}),
 			passed("UDP-001", "udp", "keeps datagram boundaries", "RFC 768", time.Millisecond, nil),
 		},
-		Benchmarks: []bench.Result{benchmark(t, "tcp", 14_000)},
+		Benchmarks: []bench.Result{echoes()},
 	}
 	r.Summary = Summarize(r.Checks)
 	return r
@@ -217,40 +213,7 @@ func causedBy(cause diagnose.Cause, remedy diagnose.Remedy, c Check) Check {
 	return c
 }
 
-// benchmark is a result whose histogram holds round trips around a median, with
-// the long tail that loopback has.
-func benchmark(t testing.TB, transport string, medianNS float64) bench.Result {
-	t.Helper()
-	random := rand.New(rand.NewPCG(1, uint64(medianNS)))
-	histogram := hdrhistogram.New(1, int64(10*time.Second), 3)
-	for range 20_000 {
-		ns := medianNS * (1 + 0.08*random.NormFloat64())
-		if random.IntN(50) == 0 {
-			ns += medianNS * random.ExpFloat64()
-		}
-		if err := histogram.RecordValue(int64(max(ns, 1000))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	encoded, err := histogram.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
-	if err != nil {
-		t.Fatal(err)
-	}
-	percentiles := map[string]float64{"max_ns": float64(histogram.Max())}
-	for key, p := range map[string]float64{"p50_ns": 50, "p90_ns": 90, "p99_ns": 99, "p99.9_ns": 99.9} {
-		percentiles[key] = float64(histogram.ValueAtPercentile(p))
-	}
-	return bench.Result{
-		Name: transport + "/rr/netconn/free/64B",
-		Spec: bench.Spec{Transport: transport, Op: "rr", Engine: "netconn", Placement: "free", SizeBytes: 64, Flows: 1},
-		Restarts: []bench.Restart{
-			{Count: 10_000, Duration: 150 * time.Millisecond, P50NS: medianNS * 0.99, P90NS: medianNS * 1.1, P99NS: medianNS * 2},
-			{Count: 10_000, Duration: 152 * time.Millisecond, P50NS: medianNS * 1.02, P90NS: medianNS * 1.1, P99NS: medianNS * 2, Taint: []string{"steal"}},
-		},
-		Count: histogram.TotalCount(), RatePerS: 1e9 / histogram.Mean(), MeanNS: histogram.Mean(),
-		Percentiles: percentiles,
-		CI95:        bench.Interval{LowNS: medianNS * 0.98, HighNS: medianNS * 1.03, Confidence: 0.961},
-		CPUNSPerOp:  medianNS * 0.7,
-		Histogram:   string(encoded),
-	}
+// echoes is the benchmark of a machine that nothing is wrong with.
+func echoes() bench.Result {
+	return benchtest.Result(bench.Spec{Transport: bench.TCP, Engine: bench.NetConn}, 14_000, 20_000)
 }

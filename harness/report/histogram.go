@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -27,6 +28,9 @@ type distribution struct {
 	Low   string // latency at the left end
 	High  string // latency at the right end
 	Label string // the plot in words
+
+	histogram *hdrhistogram.Histogram
+	low, high float64 // nanoseconds
 }
 
 type plotBar struct{ X, Y, Width, Height string }
@@ -52,19 +56,13 @@ func distributionOf(b bench.Result) *distribution {
 	if high <= low {
 		high = low * 1.01 // a single value still needs an axis
 	}
-	axis := func(ns float64) float64 {
-		return math.Min(1, math.Max(0, math.Log(ns/low)/math.Log(high/low)))
-	}
-	d := &distribution{
-		Bars: plotBarsOf(histogram, axis),
-		Low:  humanNS(low),
-		High: humanNS(high),
-	}
-	d.Label = fmt.Sprintf("Distribution of %s round trips from %s to %s", grouped(fmt.Sprint(histogram.TotalCount())), d.Low, d.High)
+	d := &distribution{Low: humanNS(low), High: humanNS(high), histogram: histogram, low: low, high: high}
+	d.Bars = plotBarsOf(d.bins(plotBars))
+	d.Label = fmt.Sprintf("Distribution of %s samples from %s to %s", grouped(fmt.Sprint(histogram.TotalCount())), d.Low, d.High)
 	for row, p := range []float64{50, 90, 99} {
 		ns := float64(histogram.ValueAtPercentile(p))
-		mark := plotMark{X: percentOf(axis(ns)), Anchor: "start", Row: row, Name: fmt.Sprintf("p%g %s", p, humanNS(ns))}
-		if axis(ns) > 0.6 {
+		mark := plotMark{X: percentOf(d.axis(ns)), Anchor: "start", Row: row, Name: fmt.Sprintf("p%g %s", p, humanNS(ns))}
+		if d.axis(ns) > 0.6 {
 			mark.Anchor = "end"
 		}
 		d.Marks = append(d.Marks, mark)
@@ -73,18 +71,25 @@ func distributionOf(b bench.Result) *distribution {
 	return d
 }
 
-func plotBarsOf(histogram *hdrhistogram.Histogram, axis func(float64) float64) []plotBar {
-	var counts [plotBars]float64
-	highest := 0.0
-	for _, bucket := range histogram.Distribution() {
-		if bucket.Count == 0 {
-			continue
+// axis is where a latency lies between the ends, from 0 to 1.
+func (d *distribution) axis(ns float64) float64 {
+	return math.Min(1, math.Max(0, math.Log(ns/d.low)/math.Log(d.high/d.low)))
+}
+
+// bins counts the samples in n stretches of the axis that are equally wide.
+func (d *distribution) bins(n int) []float64 {
+	counts := make([]float64, n)
+	for _, bucket := range d.histogram.Distribution() {
+		if bucket.Count > 0 {
+			middle := (float64(bucket.From) + float64(bucket.To)) / 2
+			counts[min(int(d.axis(math.Max(1, middle))*float64(n)), n-1)] += float64(bucket.Count)
 		}
-		middle := (float64(bucket.From) + float64(bucket.To)) / 2
-		i := min(int(axis(math.Max(1, middle))*plotBars), plotBars-1)
-		counts[i] += float64(bucket.Count)
-		highest = math.Max(highest, counts[i])
 	}
+	return counts
+}
+
+func plotBarsOf(counts []float64) []plotBar {
+	highest := slices.Max(counts)
 	var bars []plotBar
 	for i, n := range counts {
 		if n == 0 {
@@ -93,8 +98,8 @@ func plotBarsOf(histogram *hdrhistogram.Histogram, axis func(float64) float64) [
 		// A bin of one sample among thousands has to be seen all the same.
 		height := math.Max(1, (100-plotTop)*n/highest)
 		bars = append(bars, plotBar{
-			X:      percentOf(float64(i) / plotBars),
-			Width:  percentOf(0.86 / plotBars),
+			X:      percentOf(float64(i) / float64(len(counts))),
+			Width:  percentOf(0.86 / float64(len(counts))),
 			Y:      fmt.Sprintf("%.2f%%", 100-height),
 			Height: fmt.Sprintf("%.2f%%", height),
 		})

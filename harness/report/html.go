@@ -1,9 +1,7 @@
 package report
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -43,26 +41,26 @@ func HTML(r *Report) func(io.Writer) error {
 }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"duration":   humanDuration,
-	"ns":         humanNS,
-	"rate":       humanRate,
-	"limit":      limit,
-	"join":       strings.Join,
-	"caveats":    caveats,
-	"percentile": percentile,
-	"figures":    figures,
-	"interval":   func(i bench.Interval) string { return humanInterval(i.LowNS, i.HighNS) },
-	"grouped":    func(n any) string { return grouped(fmt.Sprint(n)) },
-	"glyph":      func(s check.State) string { return glyphs[s] },
-	"sortedKeys": func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
-	"trimNS":     func(name string) string { return strings.TrimSuffix(name, "_ns") },
-	"ordinal":    func(i int) int { return i + 1 },
-	"markOffset": func(row int) int { return 12 + 15*row },
+	"duration":     humanDuration,
+	"ns":           humanNS,
+	"bytes":        humanBytesRate,
+	"limit":        limit,
+	"join":         strings.Join,
+	"figures":      figures,
+	"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
+	"glyph":        func(s check.State) string { return glyphs[s] },
+	"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
+	"benchNotes":   benchNotes,
+	"benchCaveats": benchCaveats,
+	"outcomeOf":    outcomeOf,
+	"conditions":   conditionFacts,
+	"ordinal":      func(i int) int { return i + 1 },
+	"markOffset":   func(row int) int { return 12 + 15*row },
 	// An address of a report that was read may have any zone.
 	"harmless":    terminal.Harmless,
 	"scopeCounts": scopeCounts,
 	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
-}).Parse(firewallHTML + pageHTML))
+}).Parse(partsHTML + firewallHTML + pageHTML))
 
 // glyphs stand beside the word of a state, never instead of it.
 var glyphs = map[check.State]string{
@@ -78,12 +76,13 @@ type pageView struct {
 	When   string
 	Counts []stateCount
 	concerns
-	Sections    []suiteView
-	Skips       []skipGroup
-	Percentiles []string // names that occur, in order
-	Plots       []benchmarkView
-	HostFacts   []fact
-	NoiseFacts  []fact
+	Sections   []suiteView
+	Skips      []skipGroup
+	Columns    []benchColumn
+	Placed     []placed
+	Plots      []benchmarkView
+	HostFacts  []fact
+	NoiseFacts []fact
 	// FirewallView is nil where no firewall was asked about.
 	FirewallView *firewallView
 }
@@ -110,14 +109,7 @@ type fact struct{ Name, Value string }
 func viewOf(r *Report) pageView {
 	v := pageView{
 		Report: r,
-		Policy: strings.Join([]string{
-			"default-src 'none'",
-			"style-src " + hashSource(pageCSS),
-			"script-src " + hashSource(pageJS),
-			"img-src data:",
-			"base-uri 'none'",
-			"form-action 'none'",
-		}, "; "),
+		Policy: contentPolicy(pageCSS, pageJS),
 		// Both files are the project's own; wrapped whole, the template changes
 		// no byte of what was hashed.
 		Style:        template.HTML("<style>" + pageCSS + "</style>"),
@@ -126,7 +118,8 @@ func viewOf(r *Report) pageView {
 		Counts:       countsOf(r.Summary),
 		concerns:     r.concerns(),
 		Skips:        r.skipGroups(),
-		Percentiles:  percentileNames(r.Benchmarks),
+		Columns:      benchColumns,
+		Placed:       byPlacement(r.Benchmarks),
 		HostFacts:    machineFacts(r),
 		NoiseFacts:   noiseFacts(r),
 		FirewallView: r.firewallView(),
@@ -139,11 +132,6 @@ func viewOf(r *Report) pageView {
 		v.Plots = append(v.Plots, benchmarkView{Result: b, Plot: distributionOf(b)})
 	}
 	return v
-}
-
-func hashSource(content string) string {
-	sum := sha256.Sum256([]byte(content))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
 // countsOf lists the states that occur, passes first.

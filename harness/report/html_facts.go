@@ -93,29 +93,45 @@ func figures(measurements map[string]float64) []fact {
 	return facts
 }
 
-// percentileNames are the keys of all benchmarks' percentiles, smallest first
-// and the maximum last.
-func percentileNames(results []bench.Result) []string {
-	names := map[string]bool{}
-	for _, b := range results {
-		for name := range b.Percentiles {
-			names[name] = true
+// conditionFacts are what was seen beside a benchmark, in human units.
+func conditionFacts(b bench.Result) []fact {
+	if !observed(b) {
+		return nil
+	}
+	c := b.Conditions
+	told := func(v float64) string {
+		if v < 0 {
+			return unknown
+		}
+		return share(v)
+	}
+	migrations := unknown
+	if c.Migrations >= 0 {
+		migrations = grouped(strconv.FormatInt(c.Migrations, 10))
+	}
+	facts := []fact{
+		{"Context switches per operation", fmt.Sprintf("%s voluntary, %s involuntary", figure(c.VoluntaryPerOp), figure(c.InvoluntaryPerOp))},
+		{"CPU time per operation", humanNS(b.CPUNSPerOp)},
+		{"Objects allocated per operation", figure(c.AllocsPerOp)},
+		{"Time stolen by the hypervisor", told(c.Steal)},
+		{"Time tasks waited for a processor", told(c.Pressure)},
+		{"Time its own threads waited for one", told(c.Waiting)},
+		{"Migrations", migrations},
+		{"Garbage collections", grouped(strconv.FormatUint(c.Collections, 10))},
+		{"Cost of reading the clock once", humanNS(c.ClockNS)},
+	}
+	for _, end := range []struct {
+		name string
+		cpus map[int]int64
+	}{{"Client seen on", c.ClientCPUs}, {"Server seen on", c.ServerCPUs}} {
+		if seen := whereSeen(end.cpus); seen != "" {
+			facts = append(facts, fact{end.name, seen})
 		}
 	}
-	return slices.SortedFunc(maps.Keys(names), func(a, b string) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
-	})
-}
-
-// rank is the percentile of a key such as "p99.9_ns"; what names none, such as
-// "max_ns", goes behind.
-func rank(name string) float64 {
-	number := strings.TrimSuffix(strings.TrimPrefix(name, "p"), "_ns")
-	p, err := strconv.ParseFloat(number, 64)
-	if err != nil {
-		return 101
+	for _, name := range slices.Sorted(maps.Keys(c.Counters)) {
+		facts = append(facts, fact{"Kernel counter " + name, grouped(strconv.FormatInt(c.Counters[name], 10))})
 	}
-	return p
+	return facts
 }
 
 // scopeCounts says how many listeners have each scope, such as "3 on every

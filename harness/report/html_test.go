@@ -264,7 +264,7 @@ func luminance(t *testing.T, hex string) float64 {
 }
 
 func TestDistributionKeepsEverySample(t *testing.T) {
-	d := distributionOf(benchmark(t, "tcp", 14_000))
+	d := distributionOf(echoes())
 	if d == nil {
 		t.Fatal("a good histogram has no plot")
 	}
@@ -285,8 +285,47 @@ func TestDistributionKeepsEverySample(t *testing.T) {
 	if highest != 100-plotTop {
 		t.Errorf("the highest bar takes %v %% of the plot, want %v", highest, 100-plotTop)
 	}
-	if !strings.HasPrefix(d.Label, "Distribution of 20,000 round trips from ") {
+	if !strings.HasPrefix(d.Label, "Distribution of 20,000 samples from ") {
 		t.Errorf("label %q", d.Label)
+	}
+}
+
+// The page keeps placements apart, says of each benchmark what became of it, and of
+// its figures what they are worth.
+func TestHTMLShowsBenchmarks(t *testing.T) {
+	r := fixture(t)
+	_, section, _ := strings.Cut(string(rendered(t, HTML(r))), `<section id="benchmarks"`)
+	section, _, _ = strings.Cut(section, `<section id="listeners"`)
+	table, rest, _ := strings.Cut(section, "</table>")
+	for _, placement := range []string{"free", "same-core", "same-llc"} {
+		if n := strings.Count(table, `colspan="`+strconv.Itoa(len(benchColumns)+1)+`">`+placement+`</th>`); n != 1 {
+			t.Errorf("%s has %d parts of the table", placement, n)
+		}
+	}
+	for _, b := range r.Benchmarks {
+		row := regexp.MustCompile(`<th scope="row">` + regexp.QuoteMeta(b.Name) + `</th>(.*)</tr>`).FindStringSubmatch(table)
+		if row == nil {
+			t.Errorf("%s is not in the table", b.Name)
+			continue
+		}
+		if o := outcomeOf(b); (o != nil) != (strings.Count(row[1], "<td") == 1) || o != nil && !strings.Contains(row[1], o.Word+"</span> "+o.Why) {
+			t.Errorf("%s is told as %s", b.Name, row[1])
+		}
+		for _, text := range benchCaveats(b) {
+			if strings.Count(rest, html.EscapeString(text)) < 2 { // below the table, and with the distribution
+				t.Errorf("of %s the page does not say: %s", b.Name, text)
+			}
+		}
+		_, details, _ := strings.Cut(rest, `<span class="what">`+b.Name+`</span>`)
+		details, _, _ = strings.Cut(details, "</details>")
+		if got := strings.Contains(details, "Context switches per operation"); got != observed(b) {
+			t.Errorf("%s tells its conditions: %v", b.Name, got)
+		}
+	}
+	for _, want := range []string{"<td class=\"n\">5.94 GB/s</td>", "p50 57.4 µs, p99 102 µs", "Kernel counter Tcp OutSegs</dt><dd>18,000<", "Client seen on</dt><dd>CPU 0 70 %, CPU 1 30 %<"} {
+		if !strings.Contains(section, want) {
+			t.Errorf("the section lacks %s", want)
+		}
 	}
 }
 

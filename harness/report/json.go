@@ -34,6 +34,7 @@ func JSON(r *Report) func(io.Writer) error {
 		}
 		for _, b := range r.Benchmarks {
 			maps.DeleteFunc(b.Percentiles, notFinite)
+			maps.DeleteFunc(b.Service, notFinite)
 		}
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
@@ -57,14 +58,16 @@ func (e *VersionError) Error() string {
 	if e.Version == "" {
 		return fmt.Sprintf("no schema_version: this is no loopcheck report of version %s", known)
 	}
-	return fmt.Sprintf("unknown schema_version %q: this loopcheck reads %s", e.Version, known)
+	return fmt.Sprintf("unknown schema_version %q: this loopcheck reads %s", shortened(e.Version), known)
 }
 
 // Read reads a report that JSON wrote. Keys that it does not know are ignored,
 // since a later loopcheck may add some without a new schema version. The error
 // is one line and says where the document is wrong; it is a *VersionError
 // where the document is of another schema version.
-func Read(from io.Reader) (*Report, error) {
+func Read(from io.Reader) (*Report, error) { return read(from, parse) }
+
+func read(from io.Reader, parse func([]byte) (*Report, error)) (*Report, error) {
 	document, err := io.ReadAll(io.LimitReader(from, maxReportBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read report: %w", err)
@@ -83,29 +86,45 @@ func Read(from io.Reader) (*Report, error) {
 }
 
 func parse(document []byte) (*Report, error) {
-	var head struct {
-		SchemaVersion string `json:"schema_version"`
-	}
-	if err := json.Unmarshal(document, &head); err != nil {
-		return nil, located(document, err)
-	}
-	if !slices.Contains(knownVersions, head.SchemaVersion) {
-		return nil, &VersionError{Version: head.SchemaVersion}
+	if err := wrongVersion(document); err != nil {
+		return nil, err
 	}
 	var r Report
 	if err := json.Unmarshal(document, &r); err != nil {
 		return nil, located(document, err)
 	}
+	return validated(&r)
+}
+
+// wrongVersion says why the document is no report of a version that is known, or
+// nothing.
+func wrongVersion(document []byte) error {
+	var head struct {
+		SchemaVersion string `json:"schema_version"`
+	}
+	if err := json.Unmarshal(document, &head); err != nil {
+		return located(document, err)
+	}
+	if !slices.Contains(knownVersions, head.SchemaVersion) {
+		return &VersionError{Version: head.SchemaVersion}
+	}
+	return nil
+}
+
+func validated(r *Report) (*Report, error) {
 	for i, c := range r.Checks {
 		if err := c.Validate(); err != nil {
-			return nil, fmt.Errorf("checks[%d] (%q): %w", i, c.ID, err)
+			return nil, fmt.Errorf("checks[%d] (%q): %w", i, shortened(c.ID), err)
 		}
 	}
 	if !slices.Contains(check.States, r.Summary.Verdict) {
-		return nil, fmt.Errorf("summary: unknown verdict %q: it is one of %s", r.Summary.Verdict, join(check.States))
+		return nil, fmt.Errorf("summary: unknown verdict %q: it is one of %s", shortened(string(r.Summary.Verdict)), join(check.States))
 	}
-	return &r, nil
+	return r, nil
 }
+
+// shortened is what an error tells of a value that may be as long as the document.
+func shortened(s string) string { return terminal.Shorten(s, 60) }
 
 func join(states []check.State) string {
 	var names []string
@@ -125,9 +144,9 @@ func located(document []byte, err error) error {
 	case errors.As(err, &mismatch):
 		where := position(document, mismatch.Offset)
 		if mismatch.Field == "" {
-			return fmt.Errorf("%s: found a JSON %s, not a report", where, mismatch.Value)
+			return fmt.Errorf("%s: found a JSON %s, not a report", where, shortened(mismatch.Value))
 		}
-		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(terminal.Harmless(mismatch.Field)), mismatch.Value, mismatch.Type)
+		return fmt.Errorf("%s: %s: a JSON %s does not fit %s", where, oneLine(terminal.Harmless(shortened(mismatch.Field))), shortened(mismatch.Value), mismatch.Type)
 	}
 	return err
 }

@@ -86,7 +86,7 @@ func (c Check) Validate() error {
 		return errors.New("it has no ID")
 	}
 	if !slices.Contains(check.States, c.State) {
-		return fmt.Errorf("unknown state %q: it is one of %s", c.State, join(check.States))
+		return fmt.Errorf("unknown state %q: it is one of %s", shortened(string(c.State)), join(check.States))
 	}
 	return nil
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
-// rewritten returns a deep copy of a report in which every string went through
+// rewritten returns a deep copy of a report, or of a part of one, in which every string went through
 // edit and every slice and map that was nil is empty. Walking the types keeps
 // a field that is added later from being forgotten.
-func rewritten(r *Report, edit func(string) string) *Report {
-	return rewrite(reflect.ValueOf(r), edit).Interface().(*Report)
+func rewritten[T any](r *T, edit func(string) string) *T {
+	return rewrite(reflect.ValueOf(r), edit).Interface().(*T)
 }
 
 func rewrite(v reflect.Value, edit func(string) string) reflect.Value {
@@ -59,7 +59,7 @@ func rewrite(v reflect.Value, edit func(string) string) reflect.Value {
 // person. Host names, process names and what a peer sent come from the machine
 // and may hold anything: terminal escapes, characters that XML forbids, and
 // marks that turn the direction of text so that it reads as something else.
-func harmlessCopy(r *Report) *Report { return rewritten(r, terminal.Harmless) }
+func harmlessCopy[T any](r *T) *T { return rewritten(r, terminal.Harmless) }
 
 // oneLine keeps a string that has to stay on its line on it.
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }

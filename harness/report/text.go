@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/terminal"
@@ -20,7 +18,7 @@ func Text(r *Report, style Style) func(io.Writer) error {
 	return func(w io.Writer) error {
 		r := harmlessCopy(r)
 		p := newPrintout(style)
-		p.header(r)
+		p.header(r.Tool, r.Host)
 		p.suites(r)
 		p.benchmarks(r.Benchmarks)
 		p.attention(r)
@@ -35,9 +33,9 @@ func Text(r *Report, style Style) func(io.Writer) error {
 }
 
 // header puts what was run on what, the facts kept whole where a line breaks.
-func (p *printout) header(r *Report) {
+func (p *printout) header(tool Tool, machine host.Facts) {
 	const separator = " · "
-	facts := append([]string{"loopcheck " + r.Tool.Version}, hostFacts(r.Host)...)
+	facts := append([]string{"loopcheck " + tool.Version}, hostFacts(machine)...)
 	line := ""
 	for _, fact := range facts {
 		fact = terminal.Shorten(oneLine(fact), p.style.Width-4)
@@ -139,59 +137,4 @@ func (p *printout) suites(r *Report) {
 		}
 		p.line(row, terminal.PadLeft(humanDuration(took(checks)), gap+timeWidth))
 	}
-}
-
-// benchmarks puts a row for each benchmark, and below what makes its figures
-// worth less.
-func (p *printout) benchmarks(results []bench.Result) {
-	if len(results) == 0 {
-		return
-	}
-	const figureWidth, intervalWidth, rateWidth = 9, 18, 11
-	nameWidth := p.style.Width - 3*figureWidth - intervalWidth - rateWidth
-	p.line()
-	head := terminal.PadRight("round trip", nameWidth)
-	for _, s := range []string{"p50", "p90", "p99"} {
-		head += terminal.PadLeft(s, figureWidth)
-	}
-	p.line(p.paint(faint, head+terminal.PadLeft("p50, 95 % CI", intervalWidth)+terminal.PadLeft("rate", rateWidth)))
-	for _, b := range results {
-		name := oneLine(b.Name)
-		if terminal.Columns(name) > nameWidth {
-			p.line(terminal.Shorten(name, p.style.Width))
-			name = ""
-		}
-		row := terminal.PadRight(name, nameWidth)
-		for _, key := range []string{"p50_ns", "p90_ns", "p99_ns"} {
-			row += terminal.PadLeft(percentile(b, key), figureWidth)
-		}
-		row += terminal.PadLeft(humanInterval(b.CI95.LowNS, b.CI95.HighNS), intervalWidth)
-		p.line(row, terminal.PadLeft(humanRate(b.RatePerS), rateWidth))
-		for _, caveat := range caveats(b) {
-			p.block(2, yellow, caveat)
-		}
-	}
-}
-
-func percentile(b bench.Result, key string) string {
-	if v, ok := b.Percentiles[key]; ok {
-		return humanNS(v)
-	}
-	return "–"
-}
-
-// caveats say what keeps the figures of a benchmark from being taken at their
-// word.
-func caveats(b bench.Result) []string {
-	var found []string
-	interval := b.CI95.LowNS != 0 || b.CI95.HighNS != 0
-	if interval && b.CI95.Confidence > 0 && b.CI95.Confidence < 0.95 {
-		found = append(found, fmt.Sprintf("the interval holds with %.1f %%: %s are too few for 95 %%",
-			b.CI95.Confidence*100, count(len(b.Restarts), "restart")))
-	}
-	for _, reason := range slices.Sorted(maps.Keys(b.Taint)) {
-		found = append(found, fmt.Sprintf("%d of %s tainted: %s",
-			b.Taint[reason], count(len(b.Restarts), "restart"), oneLine(reason)))
-	}
-	return found
 }

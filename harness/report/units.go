@@ -92,6 +92,19 @@ func humanRate(perSecond float64) string {
 	return grouped(strconv.FormatFloat(math.Round(perSecond), 'f', 0, 64)) + "/s"
 }
 
+// humanBytesRate is a number of bytes per second, in the decimal units of rates.
+func humanBytesRate(perSecond float64) string {
+	for _, unit := range []struct {
+		bytes float64
+		name  string
+	}{{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}} {
+		if perSecond >= unit.bytes*0.9995 {
+			return figure(perSecond/unit.bytes) + " " + unit.name + "/s"
+		}
+	}
+	return figure(perSecond) + " B/s"
+}
+
 // grouped sets commas between the thousands of a decimal number.
 func grouped(number string) string {
 	whole, fraction, hasFraction := strings.Cut(number, ".")

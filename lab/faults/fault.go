@@ -127,7 +127,7 @@ type Variant struct {
 // All is the whole list, family after family.
 func All() []Fault {
 	return slices.Concat(interfaces, routing, disturbance, drops, rewriting, rates,
-		queueing, settings, ephemeral, limits, rights, names, exposure, cgroups, pairs, later)
+		queueing, settings, ephemeral, limits, rights, names, exposure, cgroups, pairs, later, slow)
 }
 
 // Families are the families in the order of All.

@@ -36,7 +36,8 @@ const (
 	SMTSibling Placement = "smt-sibling"
 	// SameLLC is two cores that share the last-level cache.
 	SameLLC Placement = "same-llc"
-	// CrossLLC is two cores of a package that do not.
+	// CrossLLC is two cores of a package that do not, or of which it is not told
+	// whether they do.
 	CrossLLC Placement = "cross-llc"
 	// CrossSocket is cores of two packages.
 	CrossSocket Placement = "cross-socket"

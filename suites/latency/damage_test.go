@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"syscall"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -27,7 +28,18 @@ func TestACrawlingStackDoesNotPass(t *testing.T) {
 	)))
 }
 
+// A segment that is sent again waits 200 ms. Beside other tests the machine may
+// have been too busy to say so.
+func TestARetransmissionIsAStall(t *testing.T) {
+	outcomes := damage.Outcomes(t, damage.Input("meta l4proto tcp numgen inc mod 500 == 499 drop"), "LAT-005")
+	NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("LAT-005", And(
+		HaveField("State", BeElementOf(check.Fail, check.Inconclusive)),
+		HaveField("Message", MatchRegexp(`one of \d+ over tcp took [2-9]\d\dms`)),
+	)))
+}
+
 func TestChecksFailInADamagedStack(t *testing.T) {
+	const lost = "no response within"
 	damage.Table(t, map[string]damage.Case{
 		"every segment with data lost": {
 			Setup:  damage.Input("meta l4proto tcp meta length gt 100 drop"),
@@ -53,6 +65,44 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  damage.Input("meta l4proto udp numgen inc mod 500 == 499 @th,512,8 set 0xee"),
 			Filter: "LAT-002",
 			Want:   map[string]string{"LAT-002": "differs from its request"},
+		},
+		"two thousand rules": {
+			Setup: []string{
+				"nft add table inet broken",
+				"nft add chain inet broken in '{ type filter hook input priority 0; }'",
+				// A hundred at a time: netlink messages are as long as a socket's buffer.
+				"seq 0 100 1900 | while read -r n; do seq $n $((n+99)) | sed 's/.*/add rule inet broken in meta l4proto { tcp, udp } th dport & drop/' | nft -f - || exit 1; done",
+			},
+			Filter: "LAT-003 || LAT-004",
+			Want:   map[string]string{"LAT-003": "tcp took", "LAT-004": "udp took"},
+		},
+		"TCP_NODELAY without effect": {
+			Syscalls: []damage.Syscall{{Name: "setsockopt", Arguments: damage.Option(syscall.IPPROTO_TCP, syscall.TCP_NODELAY)}},
+			Filter:   "LAT-006",
+			Want:     map[string]string{"LAT-006": "exchanges that took 30ms or longer with two writes"},
+		},
+		"connections in one list": {
+			Setup: []string{
+				"mount -t tmpfs run /run",
+				"iptables-legacy -A INPUT -p tcp -m hashlimit --hashlimit-name list --hashlimit-mode srcip,srcport,dstport --hashlimit-htable-size 1 --hashlimit-htable-max 100000 --hashlimit-htable-expire 600000 --hashlimit-upto 1/sec -j ACCEPT",
+			},
+			Filter: "LAT-007",
+			Want:   map[string]string{"LAT-007": "a round trip beside 1000 idle connections took"},
+		},
+		"twenty connections in two hundred": {
+			Setup:  damage.Input("tcp flags & (syn|ack) == syn numgen inc mod 200 >= 20 reject with tcp reset"),
+			Filter: "LAT-007",
+			Want:   map[string]string{"LAT-007": "connections to hold: connection 21 of 1000"},
+		},
+		"a datagram rewritten, on each placement": {
+			Setup:  damage.Input("meta l4proto udp numgen inc mod 500 == 499 @th,512,8 set 0xee"),
+			Filter: "LAT-008",
+			Want:   map[string]string{"LAT-008": "udp/rr/raw/same-core/64B, restart 1"},
+		},
+		"segments with data lost, on each placement": {
+			Setup:  damage.Input("meta l4proto tcp meta length gt 100 drop"),
+			Filter: "LAT-003 || LAT-005 || LAT-008",
+			Want:   map[string]string{"LAT-003": lost, "LAT-005": lost, "LAT-008": lost},
 		},
 		"lo down, without its address": {
 			Setup:  []string{"ip address flush dev lo", "ip link set lo down"},

@@ -1,5 +1,5 @@
 // Package reporttest lets the tests of any package hold a report against
-// docs/report.schema.json.
+// docs/report.schema.json, and benchmarks against docs/bench.schema.json.
 package reporttest
 
 import (
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -24,34 +25,59 @@ func Validate(t testing.TB, document []byte) {
 }
 
 // Check returns what of the document does not follow the schema, or nil.
-func Check(document []byte) error {
+func Check(document []byte) error { return follows(document, reportSchema) }
+
+// CheckBench is Check for what `loopcheck bench --json` prints.
+func CheckBench(document []byte) error { return follows(document, benchSchema) }
+
+// CheckLadders is Check for what `loopcheck bench ladder --json` prints.
+func CheckLadders(document []byte) error { return follows(document, ladderSchema) }
+
+func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
 		return err
 	}
 	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
 	if err != nil {
-		return fmt.Errorf("parse the report: %w", err)
+		return fmt.Errorf("parse the document: %w", err)
 	}
 	if err := schema.Validate(instance); err != nil {
-		return fmt.Errorf("the report does not follow its schema: %w", err)
+		return fmt.Errorf("the document does not follow its schema: %w", err)
 	}
 	return nil
 }
 
-var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
+var (
+	reportSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
+	benchSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
+	ladderSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
+)
+
+// compile compiles a schema of docs. What it refers to is looked for beside it,
+// and nowhere else.
+func compile(name string) (*jsonschema.Schema, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
+	docs := filepath.Join(root, "docs")
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	schema, err := compiler.Compile(filepath.Join(root, "docs", "report.schema.json"))
+	compiler.UseLoader(jsonschema.SchemeURLLoader{"file": jsonschema.FileLoader{}, "https": beside(docs)})
+	schema, err := compiler.Compile(filepath.Join(docs, name))
 	if err != nil {
-		return nil, fmt.Errorf("compile the report's schema: %w", err)
+		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
 	return schema, nil
-})
+}
+
+// beside loads what has a published address from a folder.
+type beside string
+
+func (dir beside) Load(address string) (any, error) {
+	return jsonschema.FileLoader{}.Load("file://" + filepath.Join(string(dir), path.Base(address)))
+}
 
 // startedIn is the folder of the package under test, read before a test can
 // change folder. The source path in the binary is no help: -trimpath removes it.

@@ -1,0 +1,63 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"strings"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+)
+
+// partsHTML is what the templates of all pages have.
+const partsHTML = `{{define "badge"}}<span class="badge {{.}}"><span aria-hidden="true">{{glyph .}}</span> {{.}}</span>{{end}}`
+
+// Head is the strict policy of a page that stands for itself, and its style.
+type Head struct {
+	Policy string
+	Style  template.HTML
+}
+
+// NewHead is that of a page without scripts, with some style of its own beside that
+// of the report's.
+func NewHead(style string) Head {
+	style = pageCSS + style
+	return Head{Policy: contentPolicy(style, ""), Style: template.HTML("<style>" + style + "</style>")}
+}
+
+// PageTemplate is the template of a page that writes states and figures as the
+// report does. It panics where the text is no template, which is a mistake in the
+// source.
+func PageTemplate(name, text string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{
+		"duration": humanDuration,
+		"ns":       humanNS,
+		"glyph":    func(s check.State) string { return glyphs[s] },
+		"count":    count,
+		"share":    func(ratio float64) string { return fmt.Sprintf("%.0f %%", 100*ratio) },
+		"change":   func(ratio float64) string { return fmt.Sprintf("%+.0f %%", 100*ratio) },
+	}).Parse(partsHTML + text))
+}
+
+// contentPolicy is the Content-Security-Policy of a page (W3C CSP Level 3): what is
+// not its own style and script, by their hashes, is neither applied nor run.
+func contentPolicy(css, js string) string {
+	return strings.Join([]string{
+		"default-src 'none'",
+		"style-src " + hashSource(css),
+		"script-src " + hashSource(js),
+		"img-src data:",
+		"base-uri 'none'",
+		"form-action 'none'",
+	}, "; ")
+}
+
+func hashSource(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// Latency is a time in nanoseconds as the report tells it, with three significant
+// digits and a unit.
+func Latency(ns float64) string { return humanNS(ns) }
