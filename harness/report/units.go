@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/loopcheck/loopcheck/bench"
 )
 
 // count is a number with its noun: "1 check", "3 checks".
@@ -139,4 +141,15 @@ func humanMeasurement(name string, value float64) (label, text string) {
 		return label, grouped(strconv.FormatFloat(value, 'f', -1, 64)) + " bytes"
 	}
 	return name, grouped(strconv.FormatFloat(value, 'f', -1, 64))
+}
+
+// Quantity is what a restart tells, in the unit that a table has it in.
+func Quantity(q bench.Quantity, v float64) string {
+	switch q {
+	case bench.Rate:
+		return humanRate(v)
+	case bench.Bytes:
+		return humanBytesRate(v)
+	}
+	return humanNS(v)
 }
