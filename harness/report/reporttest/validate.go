@@ -33,6 +33,9 @@ func CheckBench(document []byte) error { return follows(document, benchSchema) }
 // CheckLadders is Check for what `loopcheck bench ladder --json` prints.
 func CheckLadders(document []byte) error { return follows(document, ladderSchema) }
 
+// CheckComparisons is Check for what `loopcheck compare --json` prints.
+func CheckComparisons(document []byte) error { return follows(document, compareSchema) }
+
 func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
@@ -49,9 +52,10 @@ func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error
 }
 
 var (
-	reportSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
-	benchSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
-	ladderSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
+	reportSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("report.schema.json") })
+	benchSchema   = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
+	ladderSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
+	compareSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("compare.schema.json") })
 )
 
 // compile compiles a schema of docs. What it refers to is looked for beside it,
