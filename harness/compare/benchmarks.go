@@ -3,6 +3,7 @@ package compare
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/loopcheck/loopcheck/bench"
@@ -150,32 +151,24 @@ func (c *Comparison) judged(all []judge.Benchmark) {
 	}
 }
 
-// telling is the metric that the verdict of a benchmark rests on: of those with the
-// same verdict, or else of all, the one that got worse most, or better where that is
-// the verdict. It is nil where nothing was measured.
+// telling is the first metric that has the verdict of its benchmark; nil where none
+// has.
 func telling(b judge.Benchmark) *judge.Metric {
-	var found *judge.Metric
-	for i := range b.Metrics {
-		m := &b.Metrics[i]
-		switch {
-		case found == nil:
-			found = m
-		case (m.Verdict == b.Verdict) != (found.Verdict == b.Verdict):
-			if m.Verdict == b.Verdict {
-				found = m
-			}
-		case b.Verdict == judge.Improvement && m.Worse() < found.Worse(),
-			b.Verdict != judge.Improvement && m.Worse() > found.Worse():
-			found = m
-		}
+	i := slices.IndexFunc(b.Metrics, func(m judge.Metric) bool { return m.Verdict == b.Verdict })
+	if i < 0 {
+		return nil
 	}
-	return found
+	return &b.Metrics[i]
 }
 
-// effect is by how much a benchmark got worse.
+// effect is by how much a benchmark got worse: that of the metric that did most, or,
+// of one that got better, of the one that did most.
 func effect(b judge.Benchmark) float64 {
-	if m := telling(b); m != nil {
-		return m.Worse()
+	worst := 0.0
+	for _, m := range b.Metrics {
+		if m.Verdict == b.Verdict && math.Abs(m.Worse()) > math.Abs(worst) {
+			worst = m.Worse()
+		}
 	}
-	return 0
+	return worst
 }

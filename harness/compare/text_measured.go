@@ -81,4 +81,3 @@ func probability(p float64) string {
 func percent(share float64) string {
 	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", 100*share), "0"), ".") + " %"
 }
-

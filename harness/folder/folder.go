@@ -18,6 +18,8 @@ const (
 	JSON    = "report.json"
 	HTML    = "report.html"
 	JUnit   = "report.junit.xml"
+	// Comparison is with a baseline, where the run had one.
+	Comparison = "comparison.json"
 	// Latest is the link in the reports folder to the newest run.
 	Latest = "latest"
 )
