@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/loopcheck/loopcheck/bench/judge"
 	"github.com/loopcheck/loopcheck/harness/baseline"
 	"github.com/loopcheck/loopcheck/harness/compare"
-	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
 
@@ -121,8 +119,8 @@ It exits 1 on a regression: of a benchmark, or a check that fails and did not.`,
 	return cmd
 }
 
-// named is a report and where it was read from.
-type named struct {
+// sourced is a report and where it was read from.
+type sourced struct {
 	source string
 	*report.Report
 }
@@ -131,7 +129,7 @@ func (a *app) compare(o compareOptions, args []string) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	var base named
+	var base sourced
 	var err error
 	if o.baseline != "" {
 		base, err = loadBaseline(o.reports, o.baseline)
@@ -160,28 +158,28 @@ func (a *app) compare(o compareOptions, args []string) error {
 	return o.verdict(all...)
 }
 
-func comparison(base, after named, rules judge.Rules) *compare.Comparison {
+func comparison(base, after sourced, rules judge.Rules) *compare.Comparison {
 	c := compare.Reports(base.Report, after.Report, rules)
 	c.Base.Source, c.New.Source = base.source, after.source
 	return c
 }
 
 // loadReport reads what is to be compared.
-func loadReport(path string) (named, error) {
+func loadReport(path string) (sourced, error) {
 	r, err := compare.Load(path)
 	if err != nil {
-		return named{}, &usageError{err}
+		return sourced{}, &usageError{err}
 	}
-	return named{path, r}, nil
+	return sourced{path, r}, nil
 }
 
 // loadBaseline reads a baseline of a reports folder.
-func loadBaseline(reports, name string) (named, error) {
+func loadBaseline(reports, name string) (sourced, error) {
 	r, err := baseline.Load(reports, name)
 	if err != nil {
-		return named{}, usagef("--baseline: %w", err)
+		return sourced{}, usagef("--baseline: %w", err)
 	}
-	return named{"baseline " + name, r}, nil
+	return sourced{"baseline " + name, r}, nil
 }
 
 // printComparisons prints them as text, or as one JSON document.
@@ -201,9 +199,4 @@ func (a *app) printComparisons(asJSON bool, all ...*compare.Comparison) error {
 		}
 	}
 	return nil
-}
-
-// writeComparison writes that of a run beside its reports.
-func writeComparison(c *compare.Comparison) (name string, content func(io.Writer) error) {
-	return folder.Comparison, compare.JSON(c)
 }

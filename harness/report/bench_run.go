@@ -29,6 +29,14 @@ type BenchRun struct {
 	Benchmarks  []bench.Result `json:"benchmarks"`
 }
 
+// Bench is the part of a report that benchmarks by themselves have.
+func Bench(r *Report) *BenchRun {
+	return &BenchRun{
+		Tool: r.Tool, Started: r.Started, Duration: r.Duration, Command: r.Command, Interrupted: r.Interrupted,
+		Host: r.Host, Noise: r.Noise, Benchmarks: r.Benchmarks,
+	}
+}
+
 // Export returns the run as the formats of other programs take it.
 func (r *BenchRun) Export() export.Run {
 	whole := rewritten(r, func(s string) string { return s }) // so that no list is null
