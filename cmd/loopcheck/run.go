@@ -37,6 +37,7 @@ type runOptions struct {
 	policy string
 	mutate bool
 	also   []string
+	gate   gate
 }
 
 func newRun(a *app) *cobra.Command {
@@ -60,8 +61,12 @@ has a map of every port, and says which rules the policy leaves untested.
 --also writes the report in a further format, as often as it is given: github=-
 prints annotations of GitHub Actions after the summary, and openmetrics=FILE is
 what the textfile collector of Prometheus' node_exporter reads. A file is
-replaced as a whole or not at all.`,
-		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom",
+replaced as a whole or not at all.
+
+With --baseline the run is compared with a report that "loopcheck baseline save"
+kept: what got worse is printed after the summary and written as comparison.json.
+With --gate a regression exits 1, of a benchmark or of a check.`,
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
 	}
@@ -74,6 +79,7 @@ replaced as a whole or not at all.`,
 	f.StringVar(&o.policy, "policy", "", "also check what the firewall's policy in `FILE` expects")
 	f.BoolVar(&o.mutate, "mutate", false, "with --policy, also make small mistakes in the rules, and report which of them the policy notices")
 	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(reportFormats(), ", "))
+	o.gate.flags(f)
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -133,6 +139,9 @@ func (a *app) run(o runOptions) error {
 	if o.connections < 0 {
 		return usagef("--expect-connections %d: write how many connections one process will have at once", o.connections)
 	}
+	if err := o.gate.load(o.out); err != nil {
+		return err
+	}
 	limits.ExpectConnections(o.connections)
 	plan, withPolicy, err := o.plan()
 	if err != nil {
@@ -167,18 +176,22 @@ func (a *app) run(o runOptions) error {
 
 	// The files come first: what stdout says of them is then true.
 	stop.enter(writing)
-	writeErr, alsoErr := output.write(result), writeAlso(also, result)
+	compared := o.gate.compare(result, output)
+	writeErr, alsoErr := errors.Join(output.write(result), o.gate.write(compared, output)), writeAlso(also, result)
 	where := ""
 	if writeErr == nil {
 		where = a.pointLatest(output)
 		a.writeIndex(output)
 	}
 	stop.enter(printing)
-	printErr := errors.Join(a.printReport(o.json, result, where), a.printAlso(also, result))
+	printErr := errors.Join(a.printReport(o.json, result, where), a.printGate(o.json, compared), a.printAlso(also, result))
 	if err := errors.Join(runErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
-	return exitFor(result, o.failOn, stop.code())
+	if err := exitFor(result, o.failOn, stop.code()); err != nil {
+		return err
+	}
+	return o.gate.verdict(compared)
 }
 
 // exitFor draws the exit code from a report that was written.
