@@ -21,6 +21,7 @@ import (
 // benchOptions are the flags of bench.
 type benchOptions struct {
 	choice  benchChoice
+	ab      abOptions
 	profile string
 	output  benchOutput
 	failOn  []string
@@ -47,6 +48,9 @@ func newBench(a *app) *cobra.Command {
 		specs, dropped, err := o.choice.specs(o.profile, set, processors)
 		if err != nil {
 			return &usageError{err}
+		}
+		if o.ab.on {
+			return a.benchAB(o, specs, dropped, plan)
 		}
 		return a.bench(o, specs, dropped, plan)
 	}
@@ -79,13 +83,17 @@ values is measured instead: those that do not exist are left out with a note.
               net package, with the server in a process of its own
   placements  ` + strings.Join(placementNames(), ", ") + `
 
+` + abHelp + `
+
 Ctrl-C prints what there is so far.`,
 		Example: `  loopcheck bench
   loopcheck bench --profile standard --out bench.json
   loopcheck bench --transport tcp,udp --placement same-core,cross-core --size 1,1400
   loopcheck bench --transport tcp --rate 1000,10000 --precision 0.02
   loopcheck bench --transport unix --sweep size
-  loopcheck bench --format benchfmt > new.txt && benchstat old.txt new.txt`,
+  loopcheck bench --format benchfmt > new.txt && benchstat old.txt new.txt
+  loopcheck bench --ab --transport tcp --rules-b new.nft
+  loopcheck bench --ab --b-setup 'sysctl -w net.ipv4.tcp_sack=0' --b-undo 'sysctl -w net.ipv4.tcp_sack=1'`,
 		Args: noSubcommand,
 	}
 	f := cmd.Flags()
@@ -97,6 +105,7 @@ Ctrl-C prints what there is so far.`,
 	f.DurationVar(&o.limit, "duration", 0, "begin no more after `TIME`, such as 30s (default: as the profile says)")
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 when a benchmark is one of these `STATES`: inconclusive, skip")
 	o.output.flags(cmd)
+	o.ab.flags(cmd)
 	for flag, values := range map[string][]string{
 		"transport": bench.Transports, "op": bench.Ops, "engine": bench.Engines, "placement": placementNames(), "sweep": sweepable,
 		"profile": profileNames, "format": benchFormatNames, "fail-on": benchStates,
@@ -138,10 +147,13 @@ func (o *benchOptions) plan(set func(flag string) bool) (bench.Plan, error) {
 			return bench.Plan{}, err
 		}
 	}
-	if err := o.output.check(); err != nil {
+	if err := errors.Join(o.ab.check(set), o.ab.checkFormat(o.output.format), o.output.check()); err != nil {
 		return bench.Plan{}, err
 	}
 	plan := profile.plan
+	if o.ab.on {
+		plan.Restarts, plan.Precision = bench.DefaultRounds, 0
+	}
 	if o.choice.chosen(set) && plan.Precision == 0 {
 		plan.Limit = 0 // which is that of the profile's own benchmarks
 	}
