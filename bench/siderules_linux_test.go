@@ -12,9 +12,9 @@ import (
 	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
-// ruled makes one restart of a side with rules, and skips where this machine cannot
+// restartRuled makes one restart of a side with rules, and skips where this machine cannot
 // load any.
-func ruled(t *testing.T, rules *ruleset.File) (Restart, error) {
+func restartRuled(t *testing.T, rules *ruleset.File) (Restart, error) {
 	t.Helper()
 	s, err := NewRuledSide(Spec{Transport: TCP, Placement: topology.SameCore}, 10*time.Millisecond, rules)
 	if err != nil {
@@ -39,7 +39,7 @@ func input(rule string) *ruleset.File {
 
 func TestASideIsMeasuredWithItsRules(t *testing.T) {
 	for _, rules := range []*ruleset.File{nil, input("counter")} {
-		r, err := ruled(t, rules)
+		r, err := restartRuled(t, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,13 +47,13 @@ func TestASideIsMeasuredWithItsRules(t *testing.T) {
 			t.Errorf("with %v: %+v, want round trips in round 3", rules, r)
 		}
 	}
-	if r, err := ruled(t, input("meta l4proto tcp reject with tcp reset")); !errors.Is(err, syscall.ECONNREFUSED) {
+	if r, err := restartRuled(t, input("meta l4proto tcp reject with tcp reset")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("rules that refuse connections: %v, %+v", err, r)
 	}
 }
 
 func TestRulesThatAreNoneFailWithTheirLine(t *testing.T) {
-	_, err := ruled(t, input("tcp dport nonsense-port-name accept"))
+	_, err := restartRuled(t, input("tcp dport nonsense-port-name accept"))
 	if failed, ok := errors.AsType[*ruleset.FileError](err); !ok || failed.Line != 4 || !strings.Contains(err.Error(), "rules.nft:4") {
 		t.Errorf("error is %v", err)
 	}

@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"valid-bench": validBench,
 			"json":        oneDocument,
 			"ladder":      validLadder,
+			"comparison":  validComparison,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -129,6 +130,14 @@ func validLadder(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: ladder FILE")
 	}
 	ts.Check(reporttest.CheckLadders([]byte(ts.ReadFile(args[0]))))
+}
+
+// comparison FILE expects comparisons that follow the published schema.
+func validComparison(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: comparison FILE")
+	}
+	ts.Check(reporttest.CheckComparisons([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

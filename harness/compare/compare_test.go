@@ -108,7 +108,7 @@ func compared() *Comparison {
 	return c
 }
 
-func rendered(t *testing.T, write func(io.Writer) error) []byte {
+func rendered(t testing.TB, write func(io.Writer) error) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	if err := write(&out); err != nil {

@@ -118,7 +118,7 @@ func filesOf(path string) ([]string, error) {
 			return err
 		}
 		inFolder := file != real
-		if !inFolder && !entry.IsDir() || inFolder && entry.Type().IsRegular() && filepath.Ext(file) == ".json" {
+		if !inFolder && !entry.IsDir() || inFolder && entry.Type().IsRegular() && filepath.Ext(file) == ".json" && entry.Name() != folder.Comparison {
 			files = append(files, file)
 		}
 		return nil

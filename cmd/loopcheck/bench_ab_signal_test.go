@@ -1,0 +1,93 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/loopcheck/loopcheck/harness/report/reporttest"
+)
+
+// A signal while a side is measured undoes it, and prints what there is so far.
+func TestASignalUndoesASideAndPrints(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the raw engine is Linux's")
+	}
+	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: exitTerminated, syscall.SIGHUP: exitInterrupted} {
+		cmd := loopcheck(t, "bench", "--ab", "--json", "--transport", "pipe", "--placement", "same-core", "--restarts", "500", "--window", "1ms",
+			"--a-setup", "echo set >> log", "--a-undo", "echo undone >> log", "--b-setup", "echo set >> log", "--b-undo", "echo undone >> log")
+		document := stopped(t, cmd, signal)
+		if got := cmd.ProcessState.ExitCode(); got != code {
+			t.Errorf("%v: exit code %d, want %d", signal, got, code)
+		}
+		if err := reporttest.CheckComparisons(document); err != nil {
+			t.Errorf("%v: %v", signal, err)
+		}
+		if !strings.Contains(string(document), `"interrupted": true`) {
+			t.Errorf("%v: the document does not say that it was interrupted", signal)
+		}
+		log, err := os.ReadFile(filepath.Join(cmd.Dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		turns := strings.Repeat("set\nundone\n", strings.Count(string(log), "set"))
+		if turns == "" || string(log) != turns {
+			t.Errorf("%v: the commands ran as %q", signal, log)
+		}
+	}
+}
+
+// A signal ends a setup that hangs, and what it has done is undone. A second one
+// waits for that.
+func TestASignalEndsASetupThatHangs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the raw engine is Linux's")
+	}
+	for _, signals := range []int{1, 2} {
+		cmd := loopcheck(t, "bench", "--ab", "--transport", "pipe", "--placement", "same-core", "--window", "1ms",
+			"--a-setup", "echo up > begun; exec sleep 600", "--a-undo", "echo up > undoing; cat go > undone")
+		begun, undoing, proceed := fifo(t, cmd.Dir, "begun"), fifo(t, cmd.Dir, "undoing"), fifo(t, cmd.Dir, "go")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.ReadFile(begun); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.ReadFile(undoing); err != nil {
+			t.Fatal(err)
+		}
+		for range signals - 1 {
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(proceed, []byte("went on\n"), 0); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != exitInterrupted {
+			t.Errorf("after %d signals: exit code %d, want %d", signals, got, exitInterrupted)
+		}
+		if undone, err := os.ReadFile(filepath.Join(cmd.Dir, "undone")); string(undone) != "went on\n" {
+			t.Errorf("after %d signals the side was not undone: %q, %v", signals, undone, err)
+		}
+	}
+}
+
+// fifo makes a pipe with a name: who opens it waits for the other end.
+func fifo(t *testing.T, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
