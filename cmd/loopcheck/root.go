@@ -34,9 +34,9 @@ for --label-filter) or in a YAML file named by --config, in which the flags of a
 subcommand stand below its name. Flags win over the environment, which wins
 over the file.
 
-Exit codes: 0 nothing failed; 1 a check or a policy failed; 2 the command line or
-the configuration is wrong; 3 loopcheck itself failed, or nothing matched;
-130 after SIGINT; 143 after SIGTERM.`,
+Exit codes: 0 nothing failed; 1 a check or a policy failed, or something got worse;
+2 the command line or the configuration is wrong; 3 loopcheck itself failed, or
+nothing matched; 130 after SIGINT; 143 after SIGTERM.`,
 		Example:       "  loopcheck run\n  loopcheck run --suite ping,tcp --json\n  loopcheck explain TCP-001",
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/history"
 	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/harness/terminal"
