@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,7 +148,7 @@ func (o *benchOptions) plan(set func(flag string) bool) (bench.Plan, error) {
 			return bench.Plan{}, err
 		}
 	}
-	if err := errors.Join(o.ab.check(set), o.ab.checkFormat(o.output.format), o.output.check()); err != nil {
+	if err := cmp.Or(o.ab.check(set), o.ab.checkFormat(o.output.format), o.output.check()); err != nil {
 		return bench.Plan{}, err
 	}
 	plan := profile.plan

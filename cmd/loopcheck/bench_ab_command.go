@@ -129,6 +129,9 @@ type commanded struct {
 // Restart sets up, measures and undoes. It undoes also what a failed setup may have
 // done half of.
 func (c *commanded) Restart(ctx context.Context, round int) (r bench.Restart, err error) {
+	if ctx.Err() != nil {
+		return bench.Restart{}, context.Cause(ctx)
+	}
 	c.undoing.due(c.flag+"-undo", c.undo)
 	defer func() {
 		undoErr := c.undoing.now()

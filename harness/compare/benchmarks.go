@@ -20,9 +20,9 @@ const (
 	mostFigure  = 1e30
 )
 
-// maxRestarts is how many restarts of a side are compared, the last ones: some
-// hours of them. The judge draws all of them thousands of times.
-const maxRestarts = 5000
+// maxRestarts is how many restarts of a side are compared, the last ones. The judge
+// draws all of them thousands of times, which takes a second of so many.
+const maxRestarts = 1000
 
 // pairsOf are the benchmarks that both sides measured, in the order of the new, and
 // why others are not compared.
