@@ -20,6 +20,8 @@ import (
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/progress"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/ruleset"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 // abOptions are the flags of bench --ab.
@@ -219,7 +221,12 @@ func abError(err error) error {
 	if errors.As(err, new(*commandError)) {
 		return &usageError{err}
 	}
-	return rulesError(err)
+	for _, ofRules := range []any{new(*sandbox.RefusedError), new(*ruleset.MissingProgramError), new(*ruleset.FileError), new(*ruleset.RefusedError)} {
+		if errors.As(err, ofRules) {
+			return rulesError(err)
+		}
+	}
+	return err
 }
 
 // writeAB writes the file, as a whole or not at all.
