@@ -143,9 +143,9 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 	if measureErr != nil && len(comparisons) == 0 {
 		return abError(measureErr)
 	}
-	hostname, version := host.Read().Hostname, tool().Version
+	hostname := host.Read().Hostname
 	side := func(i int) compare.Side {
-		return compare.Side{Source: o.ab.source(i), Version: version, Hostname: hostname, Started: started, Interrupted: ctx.Err() != nil}
+		return compare.Side{Source: o.ab.source(i), Version: prepared.versions[i], Hostname: hostname, Started: started, Interrupted: ctx.Err() != nil}
 	}
 	c := compare.Measured(side(0), side(1), comparisons, left, o.ab.rules())
 	stop.enter(writing)
@@ -193,7 +193,7 @@ func (a *app) turns(ctx context.Context, o abOptions, p *abPrepared, specs []ben
 		}})
 		bar.Add(2*rounds - told)
 		switch reason := lackOf(err); {
-		case reason != "":
+		case reason != "" && !errors.As(err, new(*undoError)):
 			leave("skipped: " + reason)
 			err = nil
 		case c.Kept+c.Discarded > 0:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -100,6 +101,7 @@ func (s *binarySide) arguments() []string {
 type abPrepared struct {
 	window   time.Duration
 	binaries [2]string // empty where this process measures
+	versions [2]string
 	private  bool      // in namespaces of their own
 	rules    [2]*ruleset.File
 	undoing  *undoing
@@ -132,7 +134,7 @@ func (o *abOptions) sides(p *abPrepared, s bench.Spec) ([]bench.Side, error) {
 
 // prepare reads rules and looks for the binary, before anything is measured.
 func (o *abOptions) prepare(ctx context.Context, window time.Duration, undo *undoing) (*abPrepared, error) {
-	p := &abPrepared{window: window, undoing: undo}
+	p := &abPrepared{window: window, undoing: undo, versions: [2]string{tool().Version, tool().Version}}
 	for i, name := range o.ruleFiles {
 		if name == "" {
 			continue
@@ -157,5 +159,28 @@ func (o *abOptions) prepare(ctx context.Context, window time.Duration, undo *und
 		return nil, usagef("--b-binary: %w", err)
 	}
 	p.binaries = [2]string{own, other}
-	return p, nil
+	p.versions[1], err = versionOf(ctx, other)
+	return p, err
+}
+
+// versionOf asks a binary for its version, which tells that it is a loopcheck.
+func versionOf(ctx context.Context, path string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, binaryOvertime, fmt.Errorf("it took longer than %v", binaryOvertime))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "version", "--json")
+	var said tail
+	cmd.Stderr, cmd.WaitDelay = &said, commandGrace
+	apart(cmd)
+	out, err := cmd.Output()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return "", usagef("--b-binary %s: %w: %s", path, err, said.lastLine())
+	}
+	var other report.Tool
+	if err := json.Unmarshal(out, &other); err != nil || other.Version == "" {
+		return "", usagef("--b-binary %s is no loopcheck: `version --json` tells no version", path)
+	}
+	return other.Version, nil
 }

@@ -36,6 +36,8 @@ func (c *Comparison) Sentence() string {
 	}
 	compared := c.compared()
 	switch {
+	case compared == "":
+		return "Nothing was compared."
 	case len(worse) > 0:
 		return fmt.Sprintf("Regression: %s. Compared: %s.", strings.Join(worse, "; "), compared)
 	case c.Verdict == judge.Inconclusive:
@@ -92,7 +94,7 @@ var words = []struct {
 	word    string
 }{{judge.Regression, "slower"}, {judge.Improvement, "faster"}, {judge.NoChange, "unchanged"}, {judge.Inconclusive, "inconclusive"}}
 
-// compared says how much was.
+// compared says how much was; it is empty where nothing was.
 func (c *Comparison) compared() string {
 	var parts []string
 	if n := len(c.Benchmarks); n > 0 {
@@ -119,9 +121,6 @@ func (c *Comparison) compared() string {
 	}
 	if c.Firewall != nil {
 		parts = append(parts, fmt.Sprintf("the firewall (%s)", counted(len(c.Firewall.Changes), "verdict")+" moved"))
-	}
-	if len(parts) == 0 {
-		return "nothing"
 	}
 	return strings.Join(parts, ", ")
 }
