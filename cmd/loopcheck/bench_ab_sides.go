@@ -179,8 +179,8 @@ func versionOf(ctx context.Context, path string) (string, error) {
 		return "", usagef("--b-binary %s: %w: %s", path, err, said.lastLine())
 	}
 	var other report.Tool
-	if err := json.Unmarshal(out, &other); err != nil || other.Version == "" {
-		return "", usagef("--b-binary %s is no loopcheck: `version --json` tells no version", path)
+	if err := json.Unmarshal(out, &other); err != nil || other.Go == "" {
+		return "", usagef("--b-binary %s is no loopcheck: `version --json` does not tell what built it", path)
 	}
 	return other.Version, nil
 }
