@@ -102,7 +102,7 @@ type abPrepared struct {
 	window   time.Duration
 	binaries [2]string // empty where this process measures
 	versions [2]string
-	private  bool      // in namespaces of their own
+	private  bool // in namespaces of their own
 	rules    [2]*ruleset.File
 	undoing  *undoing
 }

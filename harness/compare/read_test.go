@@ -50,10 +50,10 @@ func TestWhatIsNoReport(t *testing.T) {
 		"":   "it is empty",
 		"{":  "line 1, column 1",
 		"[]": "not a report",
-		`{"schema_version": "9", "benchmarks": []}`:              `unknown schema_version "9"`,
-		`{"schema_version": "1", "benchmarks": 5}`:               "benchmarks: a JSON number does not fit",
+		`{"schema_version": "9", "benchmarks": []}`:               `unknown schema_version "9"`,
+		`{"schema_version": "1", "benchmarks": 5}`:                "benchmarks: a JSON number does not fit",
 		`{"schema_version": "1", "benchmarks": [{"restarts":3}]}`: "restarts",
-		`{"schema_version": "1"}`:                                "verdict",
+		`{"schema_version": "1"}`:                                 "verdict",
 	} {
 		path := write(t, "report.json", text)
 		_, err := Load(path)
