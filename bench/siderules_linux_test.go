@@ -47,7 +47,7 @@ func TestASideIsMeasuredWithItsRules(t *testing.T) {
 			t.Errorf("with %v: %+v, want round trips in round 3", rules, r)
 		}
 	}
-	if r, err := restartRuled(t, input("meta l4proto tcp reject with tcp reset")); !errors.Is(err, syscall.ECONNREFUSED) {
+	if r, err := restartRuled(t, input("tcp flags syn reject with tcp reset")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("rules that refuse connections: %v, %+v", err, r)
 	}
 }
