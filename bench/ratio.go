@@ -160,7 +160,7 @@ func ratio(of, to []float64) Ratio {
 		return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
 	}
 	if p := benchmath.AssumeNothing.Compare(sample(of), sample(to)).P; !math.IsNaN(p) {
-		r.P = p
+		r.P = min(p, 1) // which sums of rounded terms may exceed
 	}
 	return r
 }
