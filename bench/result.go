@@ -108,8 +108,7 @@ type Conditions struct {
 	// the network namespace.
 	Counters map[string]int64 `json:"counters"`
 	// ClientCPUs and ServerCPUs are how often each end was found on which
-	// processor; Together is how often both were on one, of Looks, which only ends in
-	// one process tell: not those of NetConn.
+	// processor; Together is how often both were on one, of Looks.
 	ClientCPUs map[int]int64 `json:"client_cpus,omitempty"`
 	ServerCPUs map[int]int64 `json:"server_cpus,omitempty"`
 	Together   int64         `json:"together,omitempty"`
