@@ -5,13 +5,6 @@ import (
 	"testing"
 )
 
-func restartsOf(medians ...float64) (all []Restart) {
-	for _, m := range medians {
-		all = append(all, Restart{P50NS: m})
-	}
-	return all
-}
-
 func TestUncertaintyIsTheFartherEnd(t *testing.T) {
 	r := Result{MedianNS: 100, CI95: Interval{LowNS: 98, HighNS: 105, Confidence: 0.95}}
 	if got := r.Uncertainty(); math.Abs(got-0.05) > 1e-9 {
