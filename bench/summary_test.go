@@ -128,10 +128,10 @@ func TestRestartsTogetherTellOfOthers(t *testing.T) {
 	}{
 		"quiet":               {0, time.Millisecond, 10, ""},
 		"a tick now and then": {0, 2 * time.Millisecond, 10, ""},
-		"a busy loop":         {0, 8 * time.Millisecond, 10, "other processes used 40 % of the processors' time over all restarts"},
+		"a busy loop":         {0, 8 * time.Millisecond, 10, "other processes used 40 % of the processors' time in the restarts that count"},
 		"a busy loop, once":   {0, 8 * time.Millisecond, 1, ""},
-		"stolen":              {6 * time.Millisecond, 0, 10, "the hypervisor kept 30 % of the processors' time over all restarts"},
-		"a little, for long":  {0, 3 * time.Millisecond, 1000, "other processes used 15 % of the processors' time over all restarts"},
+		"stolen":              {6 * time.Millisecond, 0, 10, "the hypervisor kept 30 % of the processors' time in the restarts that count"},
+		"a little, for long":  {0, 3 * time.Millisecond, 1000, "other processes used 15 % of the processors' time in the restarts that count"},
 	} {
 		var windows []*window
 		for range c.windows {

@@ -124,7 +124,7 @@ func (l loss) doubt() string {
 		{l.others, maxOthers, "other processes used"},
 	} {
 		if lost, available := float64(d.lost), float64(l.available); lost-margin > d.most*available {
-			return fmt.Sprintf("%s %.0f %% of the processors' time over all restarts", d.whose, 100*lost/available)
+			return fmt.Sprintf("%s %.0f %% of the processors' time in the restarts that count", d.whose, min(100, 100*lost/available))
 		}
 	}
 	return ""
