@@ -274,6 +274,8 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	w.seen.collections += used.Collections
 	after.gc += used.Collections
 	w.used, w.taint = used, before.taint(after, used.CPU, b.pair.Processors())
+	took := before.taken(after, used.CPU, b.pair.Processors())
+	w.seen.takenTime, w.seen.takenTold = took.stolen+max(0, took.others), took.processors > 0
 	return nil
 }
 

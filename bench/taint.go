@@ -55,21 +55,13 @@ func observe() surroundings {
 // used own processor time and could run on some processors, or on all where those
 // are none. What the system does not tell cannot taint.
 func (s surroundings) taint(after surroundings, own time.Duration, processors []int) []string {
-	var used counters.CPUTime
-	n := 0
-	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
-		if len(processors) == 0 || slices.Contains(processors, cpu) {
-			n++
-			used.Steal += passed.Steal
-			used.User += passed.User + passed.Nice + passed.System
-		}
-	}
-	available := float64(after.cpu.At.Sub(s.cpu.At)) * float64(n)
+	took := s.taken(after, own, processors)
+	available := float64(after.cpu.At.Sub(s.cpu.At)) * float64(took.processors)
 	var reasons []string
-	if float64(used.Steal-counters.Tick) > maxSteal*available {
+	if float64(took.stolen-counters.Tick) > maxSteal*available {
 		reasons = append(reasons, TaintSteal)
 	}
-	if float64(used.User-own-countedInTicks) > maxOthers*available {
+	if float64(took.others-countedInTicks) > maxOthers*available {
 		reasons = append(reasons, TaintPressure)
 	}
 	if after.gc != s.gc {
@@ -78,8 +70,31 @@ func (s surroundings) taint(after surroundings, own time.Duration, processors []
 	return reasons
 }
 
+// taken is what processors did for others than the benchmark, added up.
+type taken struct {
+	processors int           // of which it is told
+	stolen     time.Duration // that the hypervisor kept them
+	others     time.Duration // that other processes used; below 0 by what ticks are off
+}
+
+// taken is what was taken between two readings from some processors, or from all
+// where those are none, if both ends used own processor time.
+func (s surroundings) taken(after surroundings, own time.Duration, processors []int) taken {
+	took := taken{others: -own}
+	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
+		if len(processors) == 0 || slices.Contains(processors, cpu) {
+			took.processors++
+			took.stolen += passed.Steal
+			took.others += passed.User + passed.Nice + passed.System
+		}
+	}
+	return took
+}
+
 // surrounding is what was seen beside windows.
 type surrounding struct {
+	takenTime               time.Duration // from the benchmark's processors, added up
+	takenTold               bool
 	stealTime, pressureTime time.Duration // shares of the time, times the time
 	pressureTold            bool
 	collections, allocs     uint64
@@ -113,6 +128,8 @@ func (s surroundings) between(after surroundings) surrounding {
 func (s *surrounding) add(other surrounding) {
 	s.stealTime += other.stealTime
 	s.pressureTime += other.pressureTime
+	s.takenTime += other.takenTime
+	s.takenTold = s.takenTold || other.takenTold
 	s.pressureTold = s.pressureTold || other.pressureTold
 	s.collections += other.collections
 	s.allocs += other.allocs
