@@ -21,13 +21,13 @@ const (
 	// is quick (40 ms) and below TCP's least retransmission timeout (200 ms,
 	// tcp_rto_min_us): nothing that a sound stack waits for lies in between.
 	longestStall = 100 * time.Millisecond
-	stallWindow  = 40 * time.Millisecond
+	stallWindow  = 30 * time.Millisecond
 )
 
 var _ = suite.It("makes no round trip wait without a reason", check.Check{
 	ID: "LAT-005", Grade: check.GradeFail, Benchmark: true, OS: "linux", Timeout: 20 * time.Second,
 	Source: "RFC 6298 2; ip-sysctl, tcp_rto_min_us (a retransmission waits 200 ms at least, and loopback loses nothing)",
-	Asks:   "Makes round trips back to back over TCP and UDP on 127.0.0.1, on one processor and on two, for 40 ms each: thousands. None may take 100 ms, but for one that others explain: for half of it the hypervisor or other programs had these processors, or its threads were ready to run and got none. It is asked up to three times, and fails where two of them had such a stall.",
+	Asks:   "Makes round trips back to back over TCP and UDP on 127.0.0.1, on one processor and on two, for 30 ms each: thousands. None may take 100 ms, but for one that others explain: for half of it the hypervisor or other programs had these processors, or its threads were ready to run and got none. It is asked up to three times, and fails where two of them had such a stall.",
 	Why:    "A request that stalls for 200 ms once in a thousand is a retransmission: something loses packets on a path that has no reason to, and the slowest requests of a service show it first.",
 	Causes: []string{
 		"a firewall drops some packets on lo, so that TCP sends them again 200 ms later",
