@@ -201,3 +201,41 @@ func TestTaint(t *testing.T) {
 		t.Errorf("taint of a free placement is %v, want %q", got, TaintPressure)
 	}
 }
+
+func TestTaken(t *testing.T) {
+	const ms = time.Millisecond
+	before := surroundings{perCPU: counters.PerCPU{0: {}, 1: {}, 2: {}}}
+	after := surroundings{perCPU: counters.PerCPU{
+		0: {User: 30 * ms, Nice: 10 * ms, System: 20 * ms, Steal: 40 * ms, Idle: time.Second},
+		1: {User: 100 * ms},
+		2: {User: 500 * ms, Steal: 500 * ms},
+	}}
+	const own = 60 * ms
+	for _, tc := range []struct {
+		name       string
+		processors []int
+		want       taken
+	}{
+		{"one", []int{0}, taken{1, 40 * ms, 0}},
+		{"two", []int{0, 1}, taken{2, 40 * ms, 100 * ms}},
+		{"free", nil, taken{3, 540 * ms, 600 * ms}},
+		{"one that is not told of", []int{7}, taken{0, 0, -own}},
+	} {
+		if got := before.taken(after, own, tc.processors); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestConditionsSayWhatWasTaken(t *testing.T) {
+	s := newSum()
+	s.duration = 2 * time.Second
+	if got := s.conditions().Taken; got != -1 {
+		t.Errorf("taken %v where it is not told, want -1", got)
+	}
+	s.seen.add(surrounding{takenTime: time.Second, takenTold: true})
+	s.seen.add(surrounding{takenTime: 2 * time.Second, takenTold: true})
+	if got := s.conditions().Taken; got != 1.5 {
+		t.Errorf("taken %v, want 1.5: three seconds of processors in two", got)
+	}
+}
