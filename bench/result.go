@@ -100,6 +100,9 @@ type Conditions struct {
 	Steal    float64 `json:"steal"`
 	Pressure float64 `json:"pressure"`
 	Waiting  float64 `json:"waiting"`
+	// Taken is how long the hypervisor kept the benchmark's processors and other
+	// processes used them, added up over processors, of the time; -1 where not told.
+	Taken float64 `json:"taken,omitempty"`
 	// Migrations of threads from one processor to another; -1 where not told.
 	Migrations int64 `json:"migrations"`
 	// Collections of garbage inside windows, where it is switched off.

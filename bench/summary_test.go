@@ -232,3 +232,41 @@ func TestTaint(t *testing.T) {
 		t.Errorf("taint of a free placement is %v, want %q", got, TaintPressure)
 	}
 }
+
+func TestLoss(t *testing.T) {
+	const ms = time.Millisecond
+	before := surroundings{perCPU: counters.PerCPU{0: {}, 1: {}, 2: {}}}
+	after := surroundings{perCPU: counters.PerCPU{
+		0: {User: 30 * ms, Nice: 10 * ms, System: 20 * ms, Steal: 40 * ms, Idle: time.Second},
+		1: {User: 100 * ms},
+		2: {User: 500 * ms, Steal: 500 * ms},
+	}}
+	const own = 60 * ms
+	for _, tc := range []struct {
+		name       string
+		processors []int
+		want       loss
+	}{
+		{"one", []int{0}, loss{40 * ms, 0, 0, 1}},
+		{"two", []int{0, 1}, loss{40 * ms, 100 * ms, 0, 2}},
+		{"free", nil, loss{540 * ms, 600 * ms, 0, 3}},
+		{"one that is not told of", []int{7}, loss{}},
+	} {
+		if got := before.loss(after, own, tc.processors); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestConditionsSayWhatWasTaken(t *testing.T) {
+	s := newSum()
+	s.duration = 2 * time.Second
+	if got := s.conditions().Taken; got != -1 {
+		t.Errorf("taken %v where it is not told, want -1", got)
+	}
+	s.loss.add(loss{stolen: time.Second, counts: 1})
+	s.loss.add(loss{others: 2 * time.Second, counts: 1})
+	if got := s.conditions().Taken; got != 1.5 {
+		t.Errorf("taken %v, want 1.5: three seconds of processors in two", got)
+	}
+}
