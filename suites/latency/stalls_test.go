@@ -1,16 +1,12 @@
 package latency
 
 import (
-	"os/exec"
-	"runtime"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/bench"
-	"github.com/loopcheck/loopcheck/harness/check"
-	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
 func TestReasonForAStall(t *testing.T) {
@@ -34,21 +30,4 @@ func TestReasonForAStall(t *testing.T) {
 			NewWithT(t).Expect(known).To(Equal(c.known), why)
 		})
 	}
-}
-
-// What waits for a processor that others have is no stall of the stack.
-func TestBusyProcessorsAreNoStall(t *testing.T) {
-	sh, err := exec.LookPath("sh")
-	if err != nil {
-		t.Skip("there is no shell to keep the processors busy")
-	}
-	for range runtime.NumCPU() {
-		hog := exec.CommandContext(t.Context(), sh, "-c", "while :; do :; done")
-		if err := hog.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = hog.Wait() }) // the context has killed it
-	}
-	outcomes := damage.Outcomes(t, nil, "LAT-005")
-	NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("LAT-005", HaveField("State", BeElementOf(check.Pass, check.Inconclusive))))
 }
