@@ -65,6 +65,9 @@ type Restart struct {
 	P99NS      float64       `json:"p99_ns"`
 	CPUNSPerOp float64       `json:"cpu_ns_per_op"`
 	BytesPerS  float64       `json:"bytes_per_s,omitempty"` // of a stream, as received
+	// Pace is what a fixed stretch of arithmetic took before and after it, whichever was
+	// quicker (clock.Pace): it tells a slow processor from a slow stack.
+	Pace time.Duration `json:"pace_ns,omitempty"`
 	// Taint says why the restart is not trusted; empty when it is.
 	Taint []string `json:"taint,omitempty"`
 }

@@ -57,6 +57,7 @@ type window struct {
 	used   usage
 	seen   surrounding
 	loss   loss
+	pace   time.Duration
 	steady bool
 	taint  []string
 }
@@ -68,6 +69,7 @@ func newWindow() window { return window{meter: meter{hist: newHistogram(), servi
 func (w *window) restart() Restart {
 	r := Restart{
 		Round:    w.round,
+		Pace:     w.pace,
 		Count:    w.hist.TotalCount(),
 		Duration: w.elapsed,
 		P50NS:    float64(w.hist.ValueAtPercentile(50)),
