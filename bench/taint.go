@@ -16,6 +16,9 @@ const (
 	TaintSteal = "steal"
 	// TaintPressure says that other processes used the benchmark's processors.
 	TaintPressure = "cpu-pressure"
+	// TaintPace says that the processor ran slower than lately, before the window and
+	// after it: by its clock, or since another machine used the other thread of its core.
+	TaintPace = "cpu-pace"
 	// TaintGC says that the garbage collector ran, although it was off: the
 	// process has a memory limit, or asked for a collection.
 	TaintGC = "gc"
@@ -124,7 +127,7 @@ func (l loss) doubt() string {
 		{l.others, maxOthers, "other processes used"},
 	} {
 		if lost, available := float64(d.lost), float64(l.available); lost-margin > d.most*available {
-			return fmt.Sprintf("%s %.0f %% of the processors' time over all restarts", d.whose, 100*lost/available)
+			return fmt.Sprintf("%s %.0f %% of the processors' time in the restarts that count", d.whose, min(100, 100*lost/available))
 		}
 	}
 	return ""
