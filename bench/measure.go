@@ -264,12 +264,14 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	if err != nil {
 		return err
 	}
+	w.pace = clock.Pace()
 	before, own := observe(), readUsage()
 	if err := e.run(&w.meter, d); err != nil {
 		return err
 	}
 	used := readUsage().sub(own)
 	after := observe()
+	w.pace = min(w.pace, clock.Pace())
 	remote, err := e.remote()
 	if err != nil {
 		return err
@@ -279,6 +281,9 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	w.seen.collections += used.Collections
 	after.gc += used.Collections
 	w.loss, w.taint = before.taint(after, used.CPU, b.pair.Processors())
+	if !paced(b.pair.Client, w.pace) {
+		w.taint = append(w.taint, TaintPace)
+	}
 	// What the client spun for is not what operations cost.
 	used.CPU = max(0, used.CPU-w.spun)
 	w.used = used

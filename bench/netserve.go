@@ -17,8 +17,9 @@ import (
 // abstractSockets says that unix sockets need no file (unix(7)).
 const abstractSockets = runtime.GOOS == "linux"
 
-// sinkBytes is how much of a stream is read at a time.
-const sinkBytes = 256 << 10
+// sinkBytes is how much of a stream is read at a time: what a write holds by default,
+// so that it is still in the cache of the processor.
+const sinkBytes = 128 << 10
 
 // listen starts to serve what is ordered and returns where.
 func (s *server) listen() (hello, error) {

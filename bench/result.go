@@ -65,6 +65,9 @@ type Restart struct {
 	P99NS      float64       `json:"p99_ns"`
 	CPUNSPerOp float64       `json:"cpu_ns_per_op"`
 	BytesPerS  float64       `json:"bytes_per_s,omitempty"` // of a stream, as received
+	// Pace is what a fixed stretch of arithmetic took before and after it, whichever was
+	// quicker (clock.Pace): it tells a slow processor from a slow stack.
+	Pace time.Duration `json:"pace_ns,omitempty"`
 	// Taint says why the restart is not trusted; empty when it is.
 	Taint []string `json:"taint,omitempty"`
 }
@@ -100,6 +103,9 @@ type Conditions struct {
 	Steal    float64 `json:"steal"`
 	Pressure float64 `json:"pressure"`
 	Waiting  float64 `json:"waiting"`
+	// Taken is how long the hypervisor kept the benchmark's processors and other
+	// processes used them, added up over processors, of the time; -1 where not told.
+	Taken float64 `json:"taken,omitempty"`
 	// Migrations of threads from one processor to another; -1 where not told.
 	Migrations int64 `json:"migrations"`
 	// Collections of garbage inside windows, where it is switched off.
@@ -108,8 +114,7 @@ type Conditions struct {
 	// the network namespace.
 	Counters map[string]int64 `json:"counters"`
 	// ClientCPUs and ServerCPUs are how often each end was found on which
-	// processor; Together is how often both were on one, of Looks, which only ends in
-	// one process tell: not those of NetConn.
+	// processor; Together is how often both were on one, of Looks.
 	ClientCPUs map[int]int64 `json:"client_cpus,omitempty"`
 	ServerCPUs map[int]int64 `json:"server_cpus,omitempty"`
 	Together   int64         `json:"together,omitempty"`

@@ -57,6 +57,7 @@ type window struct {
 	used   usage
 	seen   surrounding
 	loss   loss
+	pace   time.Duration
 	steady bool
 	taint  []string
 }
@@ -68,6 +69,7 @@ func newWindow() window { return window{meter: meter{hist: newHistogram(), servi
 func (w *window) restart() Restart {
 	r := Restart{
 		Round:    w.round,
+		Pace:     w.pace,
 		Count:    w.hist.TotalCount(),
 		Duration: w.elapsed,
 		P50NS:    float64(w.hist.ValueAtPercentile(50)),
@@ -199,7 +201,7 @@ func (t *tally) result() (Result, error) {
 
 func (s *sum) conditions() Conditions {
 	c := Conditions{
-		Steal: s.seen.stealTime.Seconds(), Pressure: -1, Waiting: -1,
+		Steal: s.seen.stealTime.Seconds(), Pressure: -1, Waiting: -1, Taken: -1,
 		Migrations: s.used.Migrations, Collections: s.seen.collections, Counters: s.seen.moved,
 		Together: s.used.Together, Looks: s.used.Looks,
 		ClientCPUs: s.used.ClientSeen, ServerCPUs: s.used.Seen,
@@ -209,6 +211,9 @@ func (s *sum) conditions() Conditions {
 		c.Steal /= seconds
 		if s.used.Waiting >= 0 {
 			c.Waiting = s.used.Waiting.Seconds() / seconds
+		}
+		if s.loss.counts > 0 {
+			c.Taken = (s.loss.stolen + max(0, s.loss.others)).Seconds() / seconds
 		}
 		if s.seen.pressureTold {
 			c.Pressure = min(1, s.seen.pressureTime.Seconds()/seconds)

@@ -128,10 +128,10 @@ func TestRestartsTogetherTellOfOthers(t *testing.T) {
 	}{
 		"quiet":               {0, time.Millisecond, 10, ""},
 		"a tick now and then": {0, 2 * time.Millisecond, 10, ""},
-		"a busy loop":         {0, 8 * time.Millisecond, 10, "other processes used 40 % of the processors' time over all restarts"},
+		"a busy loop":         {0, 8 * time.Millisecond, 10, "other processes used 40 % of the processors' time in the restarts that count"},
 		"a busy loop, once":   {0, 8 * time.Millisecond, 1, ""},
-		"stolen":              {6 * time.Millisecond, 0, 10, "the hypervisor kept 30 % of the processors' time over all restarts"},
-		"a little, for long":  {0, 3 * time.Millisecond, 1000, "other processes used 15 % of the processors' time over all restarts"},
+		"stolen":              {6 * time.Millisecond, 0, 10, "the hypervisor kept 30 % of the processors' time in the restarts that count"},
+		"a little, for long":  {0, 3 * time.Millisecond, 1000, "other processes used 15 % of the processors' time in the restarts that count"},
 	} {
 		var windows []*window
 		for range c.windows {
@@ -230,5 +230,56 @@ func TestTaint(t *testing.T) {
 	// Where the scheduler chooses, all processors are asked.
 	if _, got := before.taint(after(spent(2, counters.CPUTime{User: 2 * second})), own, nil); !slices.Equal(got, []string{TaintPressure}) {
 		t.Errorf("taint of a free placement is %v, want %q", got, TaintPressure)
+	}
+}
+
+func TestLoss(t *testing.T) {
+	const ms = time.Millisecond
+	before := surroundings{perCPU: counters.PerCPU{0: {}, 1: {}, 2: {}}}
+	after := surroundings{perCPU: counters.PerCPU{
+		0: {User: 30 * ms, Nice: 10 * ms, System: 20 * ms, Steal: 40 * ms, Idle: time.Second},
+		1: {User: 100 * ms},
+		2: {User: 500 * ms, Steal: 500 * ms},
+	}}
+	const own = 60 * ms
+	for _, tc := range []struct {
+		name       string
+		processors []int
+		want       loss
+	}{
+		{"one", []int{0}, loss{40 * ms, 0, 0, 1}},
+		{"two", []int{0, 1}, loss{40 * ms, 100 * ms, 0, 2}},
+		{"free", nil, loss{540 * ms, 600 * ms, 0, 3}},
+		{"one that is not told of", []int{7}, loss{}},
+	} {
+		if got := before.loss(after, own, tc.processors); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}
+
+func TestConditionsSayWhatWasTaken(t *testing.T) {
+	s := newSum()
+	s.duration = 2 * time.Second
+	if got := s.conditions().Taken; got != -1 {
+		t.Errorf("taken %v where it is not told, want -1", got)
+	}
+	s.loss.add(loss{stolen: time.Second, counts: 1})
+	s.loss.add(loss{others: 2 * time.Second, counts: 1})
+	if got := s.conditions().Taken; got != 1.5 {
+		t.Errorf("taken %v, want 1.5: three seconds of processors in two", got)
+	}
+}
+
+// A processor is held against the best that it was seen to be.
+func TestAPaceIsHeldAgainstTheBest(t *testing.T) {
+	const cpu = 1 << 20 // that no machine has
+	for i, c := range []struct {
+		took time.Duration
+		kept bool
+	}{{100, true}, {109, true}, {111, false}, {90, true}, {100, false}, {98, true}} {
+		if got := paced(cpu, c.took); got != c.kept {
+			t.Errorf("%d: a pace of %d is kept: %v, want %v", i, c.took, got, c.kept)
+		}
 	}
 }

@@ -16,6 +16,9 @@ const (
 	TaintSteal = "steal"
 	// TaintPressure says that other processes used the benchmark's processors.
 	TaintPressure = "cpu-pressure"
+	// TaintPace says that the processor ran slower than it had, before the window and
+	// after it: by its clock, or since another machine used the other thread of its core.
+	TaintPace = "cpu-pace"
 	// TaintGC says that the garbage collector ran, although it was off: the
 	// process has a memory limit, or asked for a collection.
 	TaintGC = "gc"
@@ -29,7 +32,11 @@ const (
 	// maxOthers is the share of the benchmark's processors that other processes may
 	// use; loops that are busy all the time took 0.25 of two and 0.33 of one at least.
 	// countedInTicks is what the two counts, one in ticks, may be apart by.
-	maxOthers      = 0.125
+	maxOthers = 0.125
+	// maxSlower is by what share the processor's pace may fall behind the best that was
+	// seen. It keeps within 3 % where nothing disturbs it; beside a neighbour it fell by 10
+	// to 80 %, and with it round trips, by half.
+	maxSlower      = 0.1
 	countedInTicks = 2 * counters.Tick
 )
 
@@ -124,7 +131,7 @@ func (l loss) doubt() string {
 		{l.others, maxOthers, "other processes used"},
 	} {
 		if lost, available := float64(d.lost), float64(l.available); lost-margin > d.most*available {
-			return fmt.Sprintf("%s %.0f %% of the processors' time over all restarts", d.whose, 100*lost/available)
+			return fmt.Sprintf("%s %.0f %% of the processors' time in the restarts that count", d.whose, min(100, 100*lost/available))
 		}
 	}
 	return ""
@@ -169,4 +176,19 @@ func (s *surrounding) add(other surrounding) {
 	s.collections += other.collections
 	s.allocs += other.allocs
 	addTo(&s.moved, other.moved)
+}
+
+// bestPaces are the least that clock.Pace took, by processor, -1 where a benchmark is
+// free: of all benchmarks of this process, which has to be held against each other.
+// Whoever has the turn uses it.
+var bestPaces = map[int]time.Duration{}
+
+// paced says whether the client's processor kept its pace.
+func paced(cpu int, took time.Duration) bool {
+	best, known := bestPaces[cpu]
+	if !known || took < best {
+		bestPaces[cpu] = took
+		return true
+	}
+	return float64(took) <= (1+maxSlower)*float64(best)
 }

@@ -51,8 +51,12 @@ func Create(reports string, started time.Time) (string, error) {
 }
 
 // Write writes a file as a whole or not at all: to a temporary name beside
-// it, which then takes its place.
+// it, which then takes its place. What is there and is no regular file, such as a
+// device, is left alone and an error.
 func Write(path string, content func(io.Writer) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: it is no regular file", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +77,17 @@ func TestWriteIsWholeOrNothing(t *testing.T) {
 	}
 	if content, _ := os.ReadFile(path); string(content) != "new" {
 		t.Errorf("the file holds %q", content)
+	}
+}
+
+func TestWhatIsNoFileIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	err := Write(dir, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err })
+	if err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("error is %v", err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		t.Errorf("%s is replaced: %v", dir, err)
 	}
 }
 

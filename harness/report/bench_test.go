@@ -38,7 +38,7 @@ func TestBenchTextGolden(t *testing.T) {
 	golden(t, "bench-sweep.txt", rendered(t, BenchText(benchRun(t, benchtest.Sweep()), Style{})))
 }
 
-// Ends in two processes are looked at one by one, and nobody sees both at once.
+// Where nobody saw both ends at once, no share of that is told.
 func TestWhereFreeEndsWere(t *testing.T) {
 	b := benchtest.Result(bench.Spec{Transport: bench.TCP}, 14_000, 12_000)
 	b.Conditions.ClientCPUs, b.Conditions.ServerCPUs = map[int]int64{0: 3, 1: 1}, map[int]int64{1: 5}

@@ -30,6 +30,8 @@ type lab struct {
 	binary string
 	known  []knownCheck
 	log    io.Writer
+	// trials is held by each trial, alone by one that has to be quiet.
+	trials sync.RWMutex
 }
 
 // knownCheck is what loopcheck says of a check that it has.
@@ -131,7 +133,7 @@ func (l *lab) ask(ctx context.Context, f faults.Fault, everything bool) outcome 
 	if o.Missing != "" {
 		return o
 	}
-	t := trial{World: f.World, Damage: f.Damage, Machine: f.Machine, Process: f.Process, RealRoot: f.RealRoot, Limit: runTimeout, Mend: !everything && f.NoRemedy == ""}
+	t := trial{World: f.World, Damage: f.Damage, Machine: f.Machine, Process: f.Process, RealRoot: f.RealRoot, Quiet: f.Quiet, Limit: runTimeout, Mend: !everything && f.NoRemedy == ""}
 	filter := l.filter(f)
 	if filter != "" || everything {
 		t.Command = l.command(filter)
@@ -237,6 +239,13 @@ func idsOf(p faults.Process) int {
 
 // run does a trial in namespaces of its own.
 func (l *lab) run(ctx context.Context, t trial, ids int) (observation, error) {
+	if t.Quiet {
+		l.trials.Lock()
+		defer l.trials.Unlock()
+	} else {
+		l.trials.RLock()
+		defer l.trials.RUnlock()
+	}
 	ctx, cancel := context.WithTimeout(ctx, trialTimeout)
 	defer cancel()
 	if t.RealRoot {

@@ -150,6 +150,17 @@ func TestOnlyWhatBringsAllBackMends(t *testing.T) {
 	}
 }
 
+// The kernel changes nothing by itself once the relay's device has its carrier.
+func TestARelayIsMended(t *testing.T) {
+	const alone = `while [ "$(cat /sys/class/net/lab0/operstate)" = down ]; do :; done
+grep lab0 /proc/net/ipv6_route && exit 1
+`
+	f := faults.Fault{Machine: faults.Machine{Relay: &faults.Relay{Protocol: "udp"}}, Flagged: []string{"UDP-001"}, Causes: []string{"udp drop"}}
+	if o := pretender(t, alone+reporting("ip rule del pref 50")).ask(t.Context(), f, false); o.Err != nil || !o.Mended {
+		t.Errorf("%v, %q", o.Err, o.Why)
+	}
+}
+
 // The command of a remedy is run where the process was damaged.
 func TestARemedyForTheProcess(t *testing.T) {
 	for remedy, mends := range map[string]bool{"ulimit -S -n 200": true, "echo nothing": false} {

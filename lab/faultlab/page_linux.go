@@ -91,6 +91,9 @@ func (p page) publish(path string, stdout io.Writer) error {
 		_, err := io.WriteString(stdout, p.markdown())
 		return err
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", path) // a device would be replaced
+	}
 	temporary := path + ".new"
 	if err := os.WriteFile(temporary, []byte(p.markdown()), 0o644); err != nil {
 		return err

@@ -13,10 +13,11 @@ import (
 
 // relayWorld stands before the traffic is sent into the device: the device, the
 // table that leads there, and what lets 127/8 come back from it
-// (route_localnet and accept_local in the kernel's ip-sysctl).
+// (route_localnet and accept_local in the kernel's ip-sysctl). It is without IPv6,
+// whose multicast route the kernel adds some time after the device is opened.
 const relayWorld = `set -e
 ip tuntap add dev lab0 mode tun
-ip link set lab0 addrgenmode none
+! [ -e /proc/sys/net/ipv6 ] || sysctl -qw net.ipv6.conf.lab0.disable_ipv6=1
 ip address add 198.51.100.1/32 dev lab0
 ip link set lab0 mtu 65535 up
 sysctl -qw net.ipv4.conf.lab0.route_localnet=1 net.ipv4.conf.lab0.accept_local=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.lab0.rp_filter=0

@@ -42,6 +42,7 @@ type trial struct {
 	Command       []string // loopcheck's path and its arguments; none where only the injection is asked
 	Limit         time.Duration
 	Mend          bool // run the remedies, and compare
+	Quiet         bool // while no other runs
 }
 
 // observation is what came of a trial.

@@ -50,6 +50,9 @@ type Fault struct {
 	// Ask are the suites and checks that can notice the fault; the suites of
 	// Flagged where there are none.
 	Ask []string
+	// Quiet says that no other trial may run meanwhile: what the fault does shows in
+	// what round trips take, and on a busy machine that is not decided.
+	Quiet bool
 	// RealRoot says that it takes real root, and not that of a user namespace, to
 	// inject the fault or to mend it: BPF programs, hard limits.
 	RealRoot bool

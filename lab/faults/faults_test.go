@@ -70,6 +70,10 @@ func TestFaultsAreWhole(t *testing.T) {
 				t.Errorf("%s: %q is no check", f.Name, id)
 			}
 		}
+		// What round trips take is not decided beside other trials.
+		if quiet := slices.ContainsFunc(f.Flagged, func(id string) bool { return strings.HasPrefix(id, "LAT-") }); quiet != f.Quiet {
+			t.Errorf("%s: quiet is %v, and has to be %v", f.Name, f.Quiet, quiet)
+		}
 		for _, cause := range f.Causes {
 			if _, err := regexp.Compile(cause); err != nil {
 				t.Errorf("%s: %v", f.Name, err)

@@ -113,11 +113,12 @@ type difference struct {
 const fewestRounds = 3
 
 // ratioAbove measures, and once more where the ratio is above a bound: it says what
-// was seen where both are, and is empty otherwise. A ratio above the bound is
-// inconclusive where the machine was busy elsewhere, where there are few rounds, and
-// where they are so far apart that its interval reaches half the way down to 1.
+// was seen where both are, and is empty otherwise. The second ratio is inconclusive
+// where the machine was busy elsewhere, where there are few rounds, and where they
+// are so far apart that its interval reaches half the way down to 1.
 func ratioAbove(bound float64, measure func() difference) (seen string) {
 	GinkgoHelper()
+	doubt := ""
 	for range 2 {
 		load := spec.StartLoad()
 		d := measure()
@@ -127,13 +128,14 @@ func ratioAbove(bound float64, measure func() difference) (seen string) {
 		}
 		seen = fmt.Sprintf("%s took %.1f times as long as %s (interval %.1f to %.1f, over %d rounds), and may take %g times as long",
 			d.what, d.Ratio, d.base, d.RatioLow, d.RatioHigh, d.Rounds, bound)
-		switch {
-		case d.Inconclusive != "":
-			spec.Inconclusive("%s, but %s", seen, d.Inconclusive)
-		case d.Rounds < fewestRounds, d.RatioLow <= (1+bound)/2:
+		doubt = d.Inconclusive
+		if doubt == "" && (d.Rounds < fewestRounds || d.RatioLow <= (1+bound)/2) {
 			how, _ := load.Starved()
-			spec.Inconclusive("%s, but the rounds are too few or too far apart, while %s", seen, how)
+			doubt = "the rounds are too few or too far apart, while " + how
 		}
+	}
+	if doubt != "" {
+		spec.Inconclusive("%s, but %s", seen, doubt)
 	}
 	return seen
 }

@@ -67,14 +67,17 @@ func Outcomes(t *testing.T, setup []string, labelFilter string) map[string]Outco
 // sandbox.Damage.
 func OutcomesInside(t *testing.T, setup, sandboxes []string, labelFilter string) map[string]Outcome {
 	t.Helper()
-	return Case{Setup: setup, Sandboxes: sandboxes, Filter: labelFilter}.outcomes(t)
+	found, _ := Case{Setup: setup, Sandboxes: sandboxes, Filter: labelFilter}.outcomes(t)
+	return found
 }
 
-func (c Case) outcomes(t *testing.T) map[string]Outcome {
+// outcomes also says which share of the machine's processors others than the specs
+// had meanwhile, the hypervisor among them.
+func (c Case) outcomes(t *testing.T) (found map[string]Outcome, taken float64) {
 	t.Helper()
-	outcomes := outcomes(t, c)
-	if len(outcomes) == 0 {
+	found, taken = outcomes(t, c)
+	if len(found) == 0 {
 		t.Fatalf("the label filter %q selects no check of this test binary", c.Filter)
 	}
-	return outcomes
+	return found, taken
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/onsi/ginkgo/v2/types"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
@@ -53,7 +54,7 @@ type result struct {
 	Outcomes map[string]Outcome `json:"outcomes"`
 }
 
-func outcomes(t *testing.T, c Case) map[string]Outcome {
+func outcomes(t *testing.T, c Case) (found map[string]Outcome, taken float64) {
 	t.Helper()
 	if text, isChild := os.LookupEnv(orderVar); isChild {
 		serve(t, text)
@@ -65,19 +66,20 @@ func outcomes(t *testing.T, c Case) map[string]Outcome {
 			}
 		}
 	}
-	r := ask(t, order{Setup: c.Setup, Sandboxes: c.Sandboxes, Filter: c.Filter, Syscalls: c.Syscalls})
+	r, taken := ask(t, order{Setup: c.Setup, Sandboxes: c.Sandboxes, Filter: c.Filter, Syscalls: c.Syscalls})
 	switch {
 	case r.Refused != "":
 		t.Skip(r.Refused)
 	case r.Broken != "":
 		t.Fatal(r.Broken)
 	}
-	return r.Outcomes
+	return r.Outcomes, taken
 }
 
 // ask starts this test once more in namespaces of its own and reads what it
-// found there.
-func ask(t *testing.T, o order) result {
+// found there, and which share of the processors others had meanwhile: all that
+// was neither idle nor used by the test and what it waited for (getrusage(2)).
+func ask(t *testing.T, o order) (r result, taken float64) {
 	t.Helper()
 	text, err := json.Marshal(o)
 	if err != nil {
@@ -107,19 +109,34 @@ func ask(t *testing.T, o order) result {
 	// The kernel sends Pdeathsig when the thread that started the child ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	before, beganAt := processors(t), time.Now()
 	err = child.Start()
 	write.Close()
 	if err != nil {
 		t.Skipf("a private network namespace is refused here (%v): allow it with `sysctl -w user.max_user_namespaces=10000`, `sysctl -w kernel.unprivileged_userns_clone=1` or `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`", err)
 	}
-	var r result
 	decodeErr := json.NewDecoder(read).Decode(&r)
 	// The child ends with the verdict of its specs, which are meant to fail.
 	waitErr := child.Wait()
 	if decodeErr != nil {
 		t.Fatalf("the damaged run ended without a result (%v, %v):\n%s", decodeErr, waitErr, output.String())
 	}
-	return r
+	others := processors(t) - before - child.ProcessState.UserTime() - child.ProcessState.SystemTime()
+	return r, others.Seconds() / (time.Since(beganAt).Seconds() * float64(runtime.NumCPU()))
+}
+
+// processors is how long the machine's processors have been used or kept by the
+// hypervisor, added up.
+func processors(t *testing.T) (busy time.Duration) {
+	t.Helper()
+	perCPU, err := counters.ReadPerCPU()
+	if err != nil {
+		t.Fatalf("read what the processors did: %v", err)
+	}
+	for _, one := range perCPU {
+		busy += one.User + one.Nice + one.System + one.Steal
+	}
+	return busy
 }
 
 // pattern selects exactly the named test or subtest.
