@@ -45,9 +45,9 @@ type Chart struct {
 
 // ChartLine is a line of a chart.
 type ChartLine struct {
-	Name string
-	Off  bool // not shown until it is asked for
-	Key  int  // its colour: two of a chart may have one where there are many
+	Name   string
+	Off    bool // not shown until it is asked for
+	Key    int  // its colour: two of a chart may have one where there are many
 	Dashed bool
 
 	points points // as many as the chart has along x

@@ -207,17 +207,10 @@
 
   const draw = (figure, width) => {
     const data = JSON.parse(figure.dataset.chart);
-    const [plot, readout, keys, still] = [".drawn", ".readout", ".keys", ".still"].map((s) => figure.querySelector(s));
+    const [plot, readout, keys] = [".drawn", ".readout", ".keys"].map((s) => figure.querySelector(s));
     const logarithms = (numbers) => numbers.map((v) => v === null ? null : Math.log10(v));
     const along = data.x.kind === "latency" ? logarithms(data.at) : data.at;
     const lines = data.lines.map((line) => data.y.kind === "latency" ? logarithms(line.points) : line.points);
-    for (const part of [plot, readout, keys]) {
-      part?.removeAttribute("hidden");
-    }
-    if (still !== null) {
-      still.hidden = true;
-    }
-    readout.textContent = hint;
     const u = new uPlot({
       width: width || plot.clientWidth,
       height,
@@ -263,6 +256,14 @@
   }, { rootMargin: "200px" });
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => resize(target, target.clientWidth)));
   for (const figure of figures) {
+    // All have their room from the start, so that nothing moves under a reader.
+    for (const part of figure.querySelectorAll(".drawn, .readout, .keys")) {
+      part.hidden = false;
+    }
+    for (const part of figure.querySelectorAll(".still")) {
+      part.hidden = true;
+    }
+    figure.querySelector(".readout").textContent = hint;
     sight.observe(figure);
     sizes.observe(figure);
   }

@@ -20,6 +20,8 @@ var (
 	pageHTML string
 	//go:embed sections.html
 	sectionsHTML string
+	//go:embed measured.html
+	measuredHTML string
 	//go:embed firewall.html
 	firewallHTML string
 	//go:embed page.css
@@ -41,26 +43,31 @@ func HTML(r *Report) func(io.Writer) error {
 	}
 }
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"duration":     humanDuration,
-	"ns":           humanNS,
-	"bytes":        humanBytesRate,
-	"limit":        limit,
-	"join":         strings.Join,
-	"figures":      figures,
-	"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
-	"glyph":        func(s check.State) string { return glyphs[s] },
-	"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
-	"benchNotes":   benchNotes,
-	"benchCaveats": benchCaveats,
-	"outcomeOf":    outcomeOf,
-	"conditions":   conditionFacts,
-	"ordinal":      func(i int) int { return i + 1 },
-	// An address of a report that was read may have any zone.
-	"harmless":    terminal.Harmless,
-	"scopeCounts": scopeCounts,
-	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
-}).Parse(partsHTML + sectionsHTML + firewallHTML + pageHTML))
+var pageTemplate = sectioned("page", firewallHTML+pageHTML)
+
+// sectioned is the template of a page that has sections of the report.
+func sectioned(name, text string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{
+		"duration":     humanDuration,
+		"ns":           humanNS,
+		"bytes":        humanBytesRate,
+		"limit":        limit,
+		"join":         strings.Join,
+		"figures":      figures,
+		"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
+		"glyph":        func(s check.State) string { return glyphs[s] },
+		"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
+		"benchNotes":   benchNotes,
+		"benchCaveats": benchCaveats,
+		"outcomeOf":    outcomeOf,
+		"conditions":   conditionFacts,
+		"ordinal":      func(i int) int { return i + 1 },
+		// An address of a report that was read may have any zone.
+		"harmless":    terminal.Harmless,
+		"scopeCounts": scopeCounts,
+		"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
+	}).Parse(partsHTML + sectionsHTML + text))
+}
 
 // glyphs stand beside the word of a state, never instead of it.
 var glyphs = map[check.State]string{

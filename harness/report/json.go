@@ -67,7 +67,7 @@ func (e *VersionError) Error() string {
 // where the document is of another schema version.
 func Read(from io.Reader) (*Report, error) { return read(from, parse) }
 
-func read(from io.Reader, parse func([]byte) (*Report, error)) (*Report, error) {
+func read[T any](from io.Reader, parse func([]byte) (*T, error)) (*T, error) {
 	document, err := io.ReadAll(io.LimitReader(from, maxReportBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read report: %w", err)
