@@ -221,16 +221,11 @@ func sweepCharts(results []bench.Result) (charts []Chart) {
 	return charts
 }
 
-// title says what is swept, and of what.
-func (s sweep) title() string {
-	return fmt.Sprintf("p50 by %s: %s %s, %s, %s", s.by.name, s.of.Transport, s.of.Op, s.of.Engine, s.of.Placement)
-}
-
 // chart draws a sweep along a logarithmic axis, on which back to back, which is no
 // rate, has no place: it is in the table.
 func (s sweep) chart() Chart {
 	c := Chart{
-		Title: s.title(),
+		Title: fmt.Sprintf("Latency by %s: %s", s.by.name, s.what()),
 		Table: &ChartTable{Columns: []string{s.by.name, "p50", "p90", "p99", "rate"}},
 		x:     axisForm{Name: s.by.name + ", logarithmic", Kind: axisNamed}, y: axisForm{Name: "latency", Kind: axisLatency},
 	}
@@ -249,6 +244,6 @@ func (s sweep) chart() Chart {
 		}
 	}
 	c.Lines = lines
-	c.Label = c.Title + ". " + some(told) + "."
+	c.Label = c.Title + ". Medians: " + some(told) + "."
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
 
+	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/bench/benchtest"
 )
 
@@ -65,15 +67,15 @@ func (b *browser) chartNamed(title, within string) int {
 
 func TestChartsInABrowser(t *testing.T) {
 	b := openBrowser(t)
-	r := benchRun(t, append(benchtest.Sweep(), benchtest.Results()[1:]...))
+	r := benchRun(t, slices.Concat(benchtest.Sweep(), benchtest.Results()[2:], []bench.Result{twoModes(t)}))
 	b.do(chromedp.EmulateViewport(1200, 900), chromedp.Navigate(pageFile(t, rendered(t, BenchHTML(r)))), chromedp.WaitVisible(chromedp.CSS("#benchmarks")))
 	b.drawCharts()
 	b.picture("charts-light")
 
 	same := b.chartNamed("Percentiles, same-core", "")
-	free := b.chartNamed("Restart by restart", "tcp/rr/netconn/free/64B")
+	burst := b.chartNamed("Restart by restart", "tcp6/burst")
 	modes := b.chartNamed("Distribution", "tcp/rr/netconn/free/64B")
-	for variable, chart := range map[string]int{"--line-0": same, "--line-1": same, "--line-2": free, "--tainted": free, "--chart-bar": modes, "--mode": modes} {
+	for variable, chart := range map[string]int{"--line-0": same, "--line-1": same, "--line-2": burst, "--tainted": burst, "--chart-bar": modes, "--mode": modes} {
 		if b.inked(chart, variable) == 0 {
 			t.Errorf("nothing in chart %d has the colour %s", chart, variable)
 		}
@@ -99,11 +101,11 @@ func TestChartsInABrowser(t *testing.T) {
 		gomega.NewWithT(t).Eventually(func() int { return b.inked(same, "--line-1") }).WithTimeout(5 * time.Second).ShouldNot(gomega.BeZero())
 	})
 	t.Run("figures by keyboard", func(t *testing.T) {
-		chart := fmt.Sprintf(`document.querySelectorAll(".chart")[%d]`, free)
+		chart := fmt.Sprintf(`document.querySelectorAll(".chart")[%d]`, burst)
 		read := func() string { return eval[string](b, chart+`.querySelector(".readout").textContent`) }
 		eval[any](b, "("+chart+`.querySelector(".drawn").focus(), null)`)
 		b.do(chromedp.KeyEvent(kb.End))
-		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.HavePrefix("restart 10, tainted by steal: p50 "))
+		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.HavePrefix("restart 10, tainted by cpu-pressure, gc: p50 "))
 		b.do(chromedp.KeyEvent(kb.Home))
 		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.MatchRegexp(`^restart 1: p50 [0-9.]+ µs, p90 [0-9.]+ µs, p99 [0-9.]+ µs$`))
 		b.do(chromedp.KeyEvent(kb.ArrowRight))

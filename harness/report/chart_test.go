@@ -162,13 +162,33 @@ func TestManyLinesDoNotCrowd(t *testing.T) {
 	}
 }
 
-func TestDistributionChartsMarkModes(t *testing.T) {
-	b := benchtest.Results()[1]
+// twoModes is a benchmark whose ends were now on one processor and now on two.
+func twoModes(t testing.TB) bench.Result {
+	t.Helper()
+	s := bench.Spec{Transport: bench.TCP, Engine: bench.NetConn}
+	b, near := benchtest.Result(s, 51_400, 20_000), benchtest.Result(s, 19_300, 12_000)
+	both := histogramOf(b)
+	both.Merge(histogramOf(near))
+	encoded, err := both.EncodeV2()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Histogram, b.Count, b.ModesNS = string(encoded), both.TotalCount(), []float64{19_300, 51_400}
+	return b
+}
+
+func TestDistributionChartsShowBothModes(t *testing.T) {
+	b := twoModes(t)
 	c := benchViewOf([]bench.Result{b}).Plots[0].Distribution
+	d := drawingOf(t, *c)
 	var modes []float64
-	for _, m := range drawingOf(t, *c).Marks {
+	for _, m := range d.Marks {
 		if m.Mode {
 			modes = append(modes, m.At)
+			i, _ := slices.BinarySearch(d.At, m.At)
+			if n := *d.Lines[0].Points[i]; n < 1000 {
+				t.Errorf("at the mode of %v ns the bar has %v samples", m.At, n)
+			}
 		}
 	}
 	if diff := cmp.Diff(b.ModesNS, modes); diff != "" {

@@ -5,6 +5,7 @@
   const markRow = 15; // CSS pixels from one name of a mark to the next
   const hint = "Point at the chart, or go there by Tab and press the arrow keys, to read its figures.";
   const root = document.documentElement;
+  const figures = [...document.querySelectorAll(".chart")];
   const drawn = new Map(); // figure: its plot
   const ink = (name) => getComputedStyle(root).getPropertyValue(name).trim();
   const font = "12px system-ui, sans-serif";
@@ -142,6 +143,9 @@
     u.ctx.textBaseline = "middle";
     (data.marks ?? []).forEach((mark, row) => {
       const x = u.valToPos(Math.log10(mark.at), "x", true);
+      if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) {
+        return;
+      }
       const y = u.bbox.top + (row + 0.6) * markRow * scale;
       u.ctx.strokeStyle = u.ctx.fillStyle = ink(mark.mode ? "--mode" : "--chart-text");
       u.ctx.lineWidth = (mark.mode ? 2 : 1) * scale;
@@ -173,10 +177,14 @@
     return data.x.ticks[i].name;
   };
 
-  const tell = (u, data, readout) => {
+  // What stands below a chart that is not being read: how to, once.
+  const atRest = (figure) => figure === figures[0] ? hint : "";
+
+  const tell = (u, data, figure) => {
     const i = u.cursor.idx;
+    const readout = figure.querySelector(".readout");
     if (i === null || i === undefined) {
-      readout.textContent = hint;
+      readout.textContent = atRest(figure);
       return;
     }
     const said = data.lines
@@ -207,7 +215,7 @@
 
   const draw = (figure, width) => {
     const data = JSON.parse(figure.dataset.chart);
-    const [plot, readout, keys] = [".drawn", ".readout", ".keys"].map((s) => figure.querySelector(s));
+    const plot = figure.querySelector(".drawn");
     const logarithms = (numbers) => numbers.map((v) => v === null ? null : Math.log10(v));
     const along = data.x.kind === "latency" ? logarithms(data.at) : data.at;
     const lines = data.lines.map((line) => data.y.kind === "latency" ? logarithms(line.points) : line.points);
@@ -223,11 +231,11 @@
       hooks: {
         drawClear: [(u) => drawTaint(u, data)],
         draw: [(u) => drawMarks(u, data)],
-        setCursor: [(u) => tell(u, data, readout)],
+        setCursor: [(u) => tell(u, data, figure)],
       },
     }, [along, ...lines], plot);
     byKeyboard(u, plot);
-    for (const button of keys?.querySelectorAll("button") ?? []) {
+    for (const button of figure.querySelectorAll(".keys button")) {
       button.addEventListener("click", () => {
         const show = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(show));
@@ -246,7 +254,6 @@
   };
 
   // Only what comes into sight is drawn: a page of many opens as fast as one of few.
-  const figures = [...document.querySelectorAll(".chart")];
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       if (isIntersecting && !drawn.has(target)) {
@@ -263,7 +270,7 @@
     for (const part of figure.querySelectorAll(".still")) {
       part.hidden = true;
     }
-    figure.querySelector(".readout").textContent = hint;
+    figure.querySelector(".readout").textContent = atRest(figure);
     sight.observe(figure);
     sizes.observe(figure);
   }
