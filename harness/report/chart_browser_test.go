@@ -132,17 +132,19 @@ func TestChartsInABrowser(t *testing.T) {
 		b.do(chromedp.EmulateViewport(1200, 900))
 	})
 	t.Run("paper", func(t *testing.T) {
-		b.do(media("", "dark"))
+		const paper = 672 // pixels of A4 between its margins
+		b.do(chromedp.EmulateViewport(paper, 950), media("print", "dark"))
 		eval[any](b, `(window.dispatchEvent(new Event("beforeprint")), null)`)
-		if width := eval[float64](b, fmt.Sprintf(`document.querySelectorAll(".chart")[%d].querySelector("canvas").getBoundingClientRect().width`, same)); width > 672 {
-			t.Errorf("a chart is %.0f px wide, and the paper 672", width)
+		if width := eval[float64](b, `Math.max(...[...document.querySelectorAll(".chart canvas")].map(e => e.getBoundingClientRect().right))`); width > paper {
+			t.Errorf("a chart ends at %.0f px on paper of %d", width, paper)
 		}
 		gomega.NewWithT(t).Eventually(func() string {
 			return eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--line-0").trim()`)
 		}).WithTimeout(5*time.Second).Should(gomega.Equal("#0a58ca"), "the colours of paper, though the screen is dark")
 		gomega.NewWithT(t).Eventually(func() int { return b.inked(same, "--line-0") }).WithTimeout(5 * time.Second).ShouldNot(gomega.BeZero())
+		b.picture("charts-paper")
 		eval[any](b, `(window.dispatchEvent(new Event("afterprint")), null)`)
-		b.do(media("", ""))
+		b.do(media("", ""), chromedp.EmulateViewport(1200, 900))
 		if folder := os.Getenv(screenshotsTo); folder != "" {
 			b.keep(folder, "charts-paper.pdf", get(b, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize())))
 		}

@@ -222,7 +222,7 @@
     const u = new uPlot({
       width: width || plot.clientWidth,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false, setScale: false } },
       scales: { x: scaleOf(data.x, data), y: scaleOf(data.y, data) },
