@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ report.html and report.junit.xml beside it, or into another folder. A journal
 whose run was killed gives a report of every check that had ended, marked
 interrupted.
 
+Of what ` + "`loopcheck bench --json` or `loopcheck bench ladder --json`" + ` wrote it makes a
+page with charts that has the name of the file: bench.html of bench.json.
+
 With --format it writes the report in that one format instead, to stdout or to
 the file that --out names, which is replaced as a whole or not at all:
 
@@ -51,10 +55,10 @@ the file that --out names, which is replaced as a whole or not at all:
   github       annotations of GitHub Actions
   markdown     a summary, as GITHUB_STEP_SUMMARY takes it
   csv          a row a check and benchmark, for spreadsheets`,
-		Example: "  loopcheck report render reports/latest/journal.jsonl\n  loopcheck report render --format markdown reports/latest/report.json >> \"$GITHUB_STEP_SUMMARY\"",
+		Example: "  loopcheck report render reports/latest/journal.jsonl\n  loopcheck report render ladder.json\n  loopcheck report render --format markdown reports/latest/report.json >> \"$GITHUB_STEP_SUMMARY\"",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usagef("report render takes one file, the journal.jsonl or report.json of a run: see `loopcheck report render --help`")
+				return usagef("report render takes one file, such as the journal.jsonl or report.json of a run: see `loopcheck report render --help`")
 			}
 			return nil
 		},
@@ -74,10 +78,14 @@ the file that --out names, which is replaced as a whole or not at all:
 			if err := checkOut(out); err != nil {
 				return err
 			}
-			r, err := readReport(args[0])
+			document, err := readDocument(args[0])
 			if err != nil {
 				return &usageError{err}
 			}
+			if document.Report == nil {
+				return a.renderFigures(document, args[0], renderTo{into, format, out, asJSON})
+			}
+			r := document.Report
 			switch {
 			case format != "" && out == "":
 				return inFormat(format, r)(a.stdout)
@@ -148,20 +156,64 @@ damaged or foreign is listed with the reason. A run writes the page as well.`,
 	}
 }
 
-// readReport reads a journal, by its ending, or otherwise a report.
-func readReport(path string) (*report.Report, error) {
+// readDocument reads a journal, by its ending, or otherwise a JSON document.
+func readDocument(path string) (*report.Document, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	read := report.Read
+	var document *report.Document
 	if strings.HasSuffix(path, filepath.Ext(folder.Journal)) {
-		read = journal.Read
+		var r *report.Report
+		r, err = journal.Read(f)
+		document = &report.Document{Report: r}
+	} else {
+		document, err = report.ReadDocument(f)
 	}
-	r, err := read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return r, nil
+	return document, nil
+}
+
+// renderTo is where a rendering goes, and in which form.
+type renderTo struct {
+	into, format, out string
+	json              bool
+}
+
+// renderFigures makes the page of benchmarks or of a ladder, which have no other
+// form here.
+func (a *app) renderFigures(document *report.Document, path string, to renderTo) error {
+	var sentence string
+	var page func(io.Writer) error
+	if document.Bench != nil {
+		sentence, page = document.Bench.Sentence(), report.BenchHTML(document.Bench)
+	} else {
+		sentence, page = document.Ladders.Sentence(), report.LaddersHTML(document.Ladders)
+	}
+	switch {
+	case to.json || to.format != "" && to.format != "html":
+		return usagef("%s holds benchmarks without checks, of which a page is made: leave --json out, and --format or write --format html", path)
+	case to.out != "":
+		return folder.Write(to.out, page)
+	case to.format != "":
+		return page(a.stdout)
+	}
+	file := strings.TrimSuffix(path, filepath.Ext(path)) + ".html"
+	if to.into != "" {
+		if err := os.MkdirAll(to.into, 0o755); err != nil {
+			return usagef("--into: %w: choose another folder", err)
+		}
+		file = filepath.Join(to.into, filepath.Base(file))
+	}
+	if err := folder.Write(file, page); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return usagef("%w: choose another folder with --into", err)
+		}
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\nPage: %s\n", terminal.Harmless(sentence), terminal.Harmless(file))
+	return err
 }

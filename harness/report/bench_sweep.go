@@ -68,11 +68,16 @@ func sweepsOf(results []bench.Result) []sweep {
 	return slices.DeleteFunc(found, func(s sweep) bool { return len(s.results) < leastOfSweep })
 }
 
+// what says what of all of it is the same.
+func (s sweep) what() string {
+	return fmt.Sprintf("%s %s, %s, %s", s.of.Transport, s.of.Op, s.of.Engine, s.of.Placement)
+}
+
 // sweeps draws a curve for each: medians as bars, from 0.
 func (p *printout) sweeps(results []bench.Result) {
 	for _, s := range sweepsOf(results) {
 		p.line()
-		p.line(p.paint(faint, fmt.Sprintf("p50 by %s: %s %s, %s, %s", s.by.name, s.of.Transport, s.of.Op, s.of.Engine, s.of.Placement)))
+		p.line(p.paint(faint, fmt.Sprintf("p50 by %s: %s", s.by.name, s.what())))
 		width, highest := 0, 0.0
 		for _, b := range s.results {
 			width = max(width, terminal.Columns(s.by.label(b.Spec)))

@@ -39,7 +39,7 @@ const (
 // browser is a page in a real browser, with what it did that it should not.
 type browser struct {
 	context.Context
-	t *testing.T
+	t testing.TB
 
 	mu       sync.Mutex
 	problems []string
@@ -47,7 +47,7 @@ type browser struct {
 }
 
 // openBrowser starts a headless Chromium that ends with the test.
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -110,7 +110,7 @@ func media(medium, scheme string) chromedp.Action[chromedp.Void] {
 }
 
 // awaitNoProcessOf waits until the last of the browser's processes is gone.
-func awaitNoProcessOf(t *testing.T, profile string) {
+func awaitNoProcessOf(t testing.TB, profile string) {
 	if runtime.GOOS != "linux" {
 		return
 	}
@@ -221,7 +221,7 @@ func (b *browser) keep(folder, name string, content []byte) {
 }
 
 // pageFile writes a page to a file and returns its URL.
-func pageFile(t *testing.T, content []byte) string {
+func pageFile(t testing.TB, content []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.html")
 	if err := os.WriteFile(file, content, 0o644); err != nil {
@@ -356,9 +356,12 @@ func (b *browser) printed(every []string) {
 	}
 }
 
+// withoutScripts makes the browser run none.
+var withoutScripts = command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+
 func TestPageWithoutJavaScript(t *testing.T) {
 	b := openBrowser(t)
-	b.do(command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}),
+	b.do(withoutScripts,
 		chromedp.Navigate(pageFile(t, rendered(t, HTML(fixture(t))))),
 		chromedp.WaitVisible(chromedp.CSS("#check-PING-002")),
 		chromedp.WaitNotVisible(chromedp.CSS("#controls")))

@@ -11,7 +11,7 @@ import (
 )
 
 // partsHTML is what the templates of all pages have.
-const partsHTML = `{{define "badge"}}<span class="badge {{.}}"><span aria-hidden="true">{{glyph .}}</span> {{.}}</span>{{end}}`
+var partsHTML = chartsHTML + `{{- define "badge"}}<span class="badge {{.}}"><span aria-hidden="true">{{glyph .}}</span> {{.}}</span>{{end}}`
 
 // Head is the strict policy of a page that stands for itself, and its style.
 type Head struct {
@@ -22,8 +22,7 @@ type Head struct {
 // NewHead is that of a page without scripts, with some style of its own beside that
 // of the report's.
 func NewHead(style string) Head {
-	style = pageCSS + style
-	return Head{Policy: contentPolicy(style, ""), Style: template.HTML("<style>" + style + "</style>")}
+	return newHead(pageCSS+style, "").Head
 }
 
 // PageTemplate is the template of a page that writes states and figures as the

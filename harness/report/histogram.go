@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
@@ -29,8 +30,12 @@ type distribution struct {
 	High  string // latency at the right end
 	Label string // the plot in words
 
+	Modes []string // where the peaks lie, where there is more than one
+	Peaks string   // the peaks in words; empty where there is but one
+
 	histogram *hdrhistogram.Histogram
-	low, high float64 // nanoseconds
+	low, high float64   // nanoseconds
+	modes     []float64 // nanoseconds
 }
 
 type plotBar struct{ X, Y, Width, Height string }
@@ -38,18 +43,18 @@ type plotBar struct{ X, Y, Width, Height string }
 type plotMark struct {
 	X      string
 	Anchor string // SVG text-anchor that keeps the name inside the plot
-	Row    int    // line that the name stands on, so that neighbours do not overlap
+	Dx     int    // pixels between the line and its name
+	Y      int    // pixels from the top to the name, so that neighbours do not overlap
 	Name   string
 }
 
-// distributionOf decodes a benchmark's histogram. It returns nil where there
-// is none, or none that can be read: the percentiles still tell the figures.
+// markedPercentiles are those that a distribution marks.
+var markedPercentiles = []float64{50, 90, 99}
+
+// distributionOf is nil where a benchmark has no histogram that can be read.
 func distributionOf(b bench.Result) *distribution {
-	if b.Histogram == "" {
-		return nil
-	}
-	histogram, err := hdrhistogram.Decode([]byte(b.Histogram))
-	if err != nil || histogram.TotalCount() == 0 {
+	histogram := histogramOf(b)
+	if histogram == nil {
 		return nil
 	}
 	low, high := math.Max(1, float64(histogram.Min())), math.Max(1, float64(histogram.Max()))
@@ -59,17 +64,35 @@ func distributionOf(b bench.Result) *distribution {
 	d := &distribution{Low: humanNS(low), High: humanNS(high), histogram: histogram, low: low, high: high}
 	d.Bars = plotBarsOf(d.bins(plotBars))
 	d.Label = fmt.Sprintf("Distribution of %s samples from %s to %s", grouped(fmt.Sprint(histogram.TotalCount())), d.Low, d.High)
-	for row, p := range []float64{50, 90, 99} {
+	for row, p := range markedPercentiles {
 		ns := float64(histogram.ValueAtPercentile(p))
-		mark := plotMark{X: percentOf(d.axis(ns)), Anchor: "start", Row: row, Name: fmt.Sprintf("p%g %s", p, humanNS(ns))}
+		mark := plotMark{X: percentOf(d.axis(ns)), Anchor: "start", Dx: 5, Y: 12 + 15*row, Name: fmt.Sprintf("p%g %s", p, humanNS(ns))}
 		if d.axis(ns) > 0.6 {
-			mark.Anchor = "end"
+			mark.Anchor, mark.Dx = "end", -5
 		}
 		d.Marks = append(d.Marks, mark)
 		d.Label += fmt.Sprintf(", %s", mark.Name)
 	}
+	d.addModes(b.ModesNS)
 	return d
 }
+
+// addModes marks peaks, where there is more than one.
+func (d *distribution) addModes(ns []float64) {
+	if len(ns) < 2 {
+		return
+	}
+	var names []string
+	for _, mode := range ns {
+		d.Modes, names = append(d.Modes, percentOf(d.axis(mode))), append(names, humanNS(mode))
+	}
+	d.modes = ns
+	d.Peaks = fmt.Sprintf("%d modes: %s", len(ns), strings.Join(names, ", "))
+	d.Label += ", " + d.Peaks
+}
+
+// ns is the latency at a place of the axis, from 0 to 1.
+func (d *distribution) ns(at float64) float64 { return d.low * math.Pow(d.high/d.low, at) }
 
 // axis is where a latency lies between the ends, from 0 to 1.
 func (d *distribution) axis(ns float64) float64 {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/terminal"
 	"github.com/loopcheck/loopcheck/probe/listeners"
@@ -19,6 +18,10 @@ import (
 var (
 	//go:embed page.html
 	pageHTML string
+	//go:embed sections.html
+	sectionsHTML string
+	//go:embed measured.html
+	measuredHTML string
 	//go:embed firewall.html
 	firewallHTML string
 	//go:embed page.css
@@ -40,27 +43,31 @@ func HTML(r *Report) func(io.Writer) error {
 	}
 }
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"duration":     humanDuration,
-	"ns":           humanNS,
-	"bytes":        humanBytesRate,
-	"limit":        limit,
-	"join":         strings.Join,
-	"figures":      figures,
-	"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
-	"glyph":        func(s check.State) string { return glyphs[s] },
-	"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
-	"benchNotes":   benchNotes,
-	"benchCaveats": benchCaveats,
-	"outcomeOf":    outcomeOf,
-	"conditions":   conditionFacts,
-	"ordinal":      func(i int) int { return i + 1 },
-	"markOffset":   func(row int) int { return 12 + 15*row },
-	// An address of a report that was read may have any zone.
-	"harmless":    terminal.Harmless,
-	"scopeCounts": scopeCounts,
-	"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
-}).Parse(partsHTML + firewallHTML + pageHTML))
+var pageTemplate = sectioned("page", firewallHTML+pageHTML)
+
+// sectioned is the template of a page that has sections of the report.
+func sectioned(name, text string) *template.Template {
+	return template.Must(template.New(name).Funcs(template.FuncMap{
+		"duration":     humanDuration,
+		"ns":           humanNS,
+		"bytes":        humanBytesRate,
+		"limit":        limit,
+		"join":         strings.Join,
+		"figures":      figures,
+		"grouped":      func(n any) string { return grouped(fmt.Sprint(n)) },
+		"glyph":        func(s check.State) string { return glyphs[s] },
+		"sortedKeys":   func(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) },
+		"benchNotes":   benchNotes,
+		"benchCaveats": benchCaveats,
+		"outcomeOf":    outcomeOf,
+		"conditions":   conditionFacts,
+		"ordinal":      func(i int) int { return i + 1 },
+		// An address of a report that was read may have any zone.
+		"harmless":    terminal.Harmless,
+		"scopeCounts": scopeCounts,
+		"moreThanOne": func(o []listeners.Owner) int { return len(o) - 1 },
+	}).Parse(partsHTML + sectionsHTML + text))
+}
 
 // glyphs stand beside the word of a state, never instead of it.
 var glyphs = map[check.State]string{
@@ -70,21 +77,28 @@ var glyphs = map[check.State]string{
 // pageView is a report as the template wants it.
 type pageView struct {
 	*Report
-	Policy string
-	Style  template.HTML
-	Script template.HTML
-	When   string
+	ChartHead
+	frameView
 	Counts []stateCount
 	concerns
-	Sections   []suiteView
-	Skips      []skipGroup
-	Columns    []benchColumn
-	Placed     []placed
-	Plots      []benchmarkView
-	HostFacts  []fact
-	NoiseFacts []fact
+	Sections []suiteView
+	Skips    []skipGroup
+	// Bench is nil where nothing was measured.
+	Bench *benchView
 	// FirewallView is nil where no firewall was asked about.
 	FirewallView *firewallView
+}
+
+// frameView is what all pages of one machine have around their sections.
+type frameView struct {
+	Topic      string // of the title
+	When       string
+	HostFacts  []fact
+	NoiseFacts []fact
+}
+
+func frameOf(r *Report, topic string) frameView {
+	return frameView{topic, r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"), machineFacts(r), noiseFacts(r)}
 }
 
 type stateCount struct {
@@ -99,37 +113,25 @@ type suiteView struct {
 	Took   time.Duration
 }
 
-type benchmarkView struct {
-	bench.Result
-	Plot *distribution
-}
-
 type fact struct{ Name, Value string }
 
 func viewOf(r *Report) pageView {
 	v := pageView{
-		Report: r,
-		Policy: contentPolicy(pageCSS, pageJS),
-		// Both files are the project's own; wrapped whole, the template changes
-		// no byte of what was hashed.
-		Style:        template.HTML("<style>" + pageCSS + "</style>"),
-		Script:       template.HTML("<script>" + pageJS + "</script>"),
-		When:         r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"),
+		Report:       r,
+		ChartHead:    newHead(pageCSS, pageJS),
+		frameView:    frameOf(r, string(r.Summary.Verdict)),
 		Counts:       countsOf(r.Summary),
 		concerns:     r.concerns(),
 		Skips:        r.skipGroups(),
-		Columns:      benchColumns,
-		Placed:       byPlacement(r.Benchmarks),
-		HostFacts:    machineFacts(r),
-		NoiseFacts:   noiseFacts(r),
+		Bench:        benchViewOf(r.Benchmarks),
 		FirewallView: r.firewallView(),
+	}
+	if v.Bench != nil {
+		v.ChartHead = newHead(pageCSS+uplotCSS+chartsCSS, pageJS+uplotJS+chartsJS)
 	}
 	for _, s := range r.suites() {
 		checks := r.checksOf(s.Name)
 		v.Sections = append(v.Sections, suiteView{Suite: s, Checks: checks, Counts: countsOf(Summarize(checks)), Took: took(checks)})
-	}
-	for _, b := range r.Benchmarks {
-		v.Plots = append(v.Plots, benchmarkView{Result: b, Plot: distributionOf(b)})
 	}
 	return v
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"html"
 	"math"
 	"net/netip"
@@ -12,13 +13,29 @@ import (
 	"testing"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 )
 
+// pages are one of each kind.
+func pages(t *testing.T) map[string][]byte {
+	return map[string][]byte{
+		"fixture": rendered(t, HTML(fixture(t))),
+		"bench":   rendered(t, BenchHTML(benchRun(t, append(benchtest.Sweep(), benchtest.Results()[1:]...)))),
+		"ladders": rendered(t, LaddersHTML(ladders())),
+	}
+}
+
+// assets are the style and the script, which are the same in all pages and stand in
+// files of their own.
+var assets = regexp.MustCompile(`(?s)<(style|script)>.*?</(?:style|script)>`)
+
 func TestHTMLGolden(t *testing.T) {
-	golden(t, "fixture.html", rendered(t, HTML(fixture(t))))
+	for name, page := range pages(t) {
+		golden(t, name+".html", assets.ReplaceAll(page, []byte("<$1>…</$1>")))
+	}
 }
 
 func TestHTMLOfAnEmptyReport(t *testing.T) {
@@ -31,7 +48,12 @@ func TestHTMLOfAnEmptyReport(t *testing.T) {
 // TestPolicyAdmitsThePagesOwnContent takes the hashes of what stands in the
 // page, as a browser does.
 func TestPolicyAdmitsThePagesOwnContent(t *testing.T) {
-	page := string(rendered(t, HTML(fixture(t))))
+	for name, page := range pages(t) {
+		t.Run(name, func(t *testing.T) { policyAdmits(t, string(page)) })
+	}
+}
+
+func policyAdmits(t *testing.T, page string) {
 	content := regexp.MustCompile(`Content-Security-Policy" content="([^"]+)"`).FindStringSubmatch(page)
 	if content == nil {
 		t.Fatal("the page has no policy")
@@ -53,7 +75,12 @@ func TestPolicyAdmitsThePagesOwnContent(t *testing.T) {
 }
 
 func TestHTMLAsksForNothing(t *testing.T) {
-	page := string(rendered(t, HTML(fixture(t))))
+	for name, page := range pages(t) {
+		t.Run(name, func(t *testing.T) { asksForNothing(t, string(page)) })
+	}
+}
+
+func asksForNothing(t *testing.T, page string) {
 	for _, reference := range regexp.MustCompile(`\s(?:href|src|srcset|action|data)="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		if target := reference[1]; !strings.HasPrefix(target, "#") && target != "data:," {
 			t.Errorf("the page refers to %s", target)
@@ -216,15 +243,7 @@ func TestHTMLShowsWhoListens(t *testing.T) {
 // for text, on paper, on a screen and on a dark one.
 func TestContrast(t *testing.T) {
 	const least = 4.5
-	light, dark, found := strings.Cut(pageCSS, "prefers-color-scheme: dark")
-	if !found {
-		t.Fatal("no dark palette")
-	}
-	for name, css := range map[string]string{"light": light, "dark": dark} {
-		colours := map[string]float64{}
-		for _, c := range regexp.MustCompile(`--(\w+): #([0-9a-f]{6});`).FindAllStringSubmatch(css, -1) {
-			colours[c[1]] = luminance(t, c[2])
-		}
+	for name, colours := range map[string]map[string]float64{"light": palette(t, false), "dark": palette(t, true)} {
 		for _, ground := range []string{"back", "raised"} {
 			for _, ink := range []string{"text", "quiet", "link", "pass", "fail", "warn", "inconclusive", "interrupted", "skip"} {
 				if ratio := contrast(colours[ground], colours[ink]); ratio < least {
@@ -238,7 +257,37 @@ func TestContrast(t *testing.T) {
 				t.Errorf("%s: %s beside drop has a contrast of %.2f", name, ink, ratio)
 			}
 		}
+		// So are lines of a chart, and what is tainted lies behind them.
+		for key := range chartColours {
+			for _, ground := range []string{"back", "tainted"} {
+				if ratio := contrast(colours[ground], colours[fmt.Sprintf("line-%d", key)]); ratio < 3 {
+					t.Errorf("%s: line %d on %s has a contrast of %.2f", name, key, ground, ratio)
+				}
+			}
+		}
+		if ratio := contrast(colours["back"], colours["chart-text"]); ratio < least {
+			t.Errorf("%s: text of a chart has a contrast of %.2f", name, ratio)
+		}
 	}
+}
+
+// palette is the luminance of each colour, by its name.
+func palette(t *testing.T, dark bool) map[string]float64 {
+	t.Helper()
+	colours := map[string]float64{}
+	for _, css := range []string{pageCSS, chartsCSS} {
+		light, darkened, found := strings.Cut(css, "prefers-color-scheme: dark")
+		if !found {
+			t.Fatal("no dark palette")
+		}
+		if dark {
+			light = darkened
+		}
+		for _, c := range regexp.MustCompile(`--([\w-]+): #([0-9a-f]{6});`).FindAllStringSubmatch(light, -1) {
+			colours[c[1]] = luminance(t, c[2])
+		}
+	}
+	return colours
 }
 
 func contrast(a, b float64) float64 { return (math.Max(a, b) + 0.05) / (math.Min(a, b) + 0.05) }
@@ -317,7 +366,7 @@ func TestHTMLShowsBenchmarks(t *testing.T) {
 			}
 		}
 		_, details, _ := strings.Cut(rest, `<span class="what">`+b.Name+`</span>`)
-		details, _, _ = strings.Cut(details, "</details>")
+		details, _, _ = strings.Cut(details, `<details class="plot"`)
 		if got := strings.Contains(details, "Context switches per operation"); got != observed(b) {
 			t.Errorf("%s tells its conditions: %v", b.Name, got)
 		}

@@ -91,7 +91,7 @@ func ReadMeasured(from io.Reader) (*Report, error) {
 	})
 }
 
-func read(from io.Reader, parse func([]byte) (*Report, error)) (*Report, error) {
+func read[T any](from io.Reader, parse func([]byte) (*T, error)) (*T, error) {
 	document, err := io.ReadAll(io.LimitReader(from, maxReportBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read report: %w", err)

@@ -178,12 +178,20 @@ func (p *printout) rules(r bench.Rules) {
 	for line := range strings.Lines(r.String()) {
 		p.block(2, plain, strings.TrimSuffix(line, "\n"))
 	}
+	for _, text := range rulesCaveats(r) {
+		p.block(2, yellow, text)
+	}
+}
+
+// rulesCaveats say what keeps the cost of rules from being taken at its word.
+func rulesCaveats(r bench.Rules) (texts []string) {
 	for _, c := range r.Costs {
 		if c.Adds.Inconclusive != "" {
-			p.block(2, yellow, strings.ToUpper(c.With.Transport)+" is inconclusive: "+c.Adds.Inconclusive)
+			texts = append(texts, strings.ToUpper(c.With.Transport)+" is inconclusive: "+c.Adds.Inconclusive)
 		}
 	}
 	for _, what := range r.Untried {
-		p.block(2, yellow, "not in the copy that was measured: "+what)
+		texts = append(texts, "not in the copy that was measured: "+what)
 	}
+	return texts
 }
