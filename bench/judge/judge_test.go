@@ -45,10 +45,10 @@ func TestADifferenceIsFoundAndNoneIsNot(t *testing.T) {
 	if got := verdictsOf(t, comparisons, 40, 0, 0, rules); got[Regression]+got[Improvement] > 1 {
 		t.Errorf("of what does not differ: %v", got)
 	}
-	if got := verdictsOf(t, comparisons, 40, 0.15, 0, rules); got[Regression] < comparisons-1 {
+	if got := verdictsOf(t, comparisons, 40, 0.15, 0, rules); got[Regression] < comparisons-3 {
 		t.Errorf("of what takes 15 %% longer: %v", got)
 	}
-	if got := verdictsOf(t, comparisons, 40, -0.13, 0, rules); got[Improvement] < comparisons-1 {
+	if got := verdictsOf(t, comparisons, 40, -0.13, 0, rules); got[Improvement] < comparisons-3 {
 		t.Errorf("of what takes 13 %% less: %v", got)
 	}
 }
