@@ -36,9 +36,6 @@ type Step struct {
 	Remark string `json:"remark,omitempty"`
 }
 
-// MedianNS is what one operation takes; 0 where it was not measured.
-func (s Step) MedianNS() float64 { return s.Result.MedianNS }
-
 // LadderPlan says how ladders are measured.
 type LadderPlan struct {
 	// Placements are those that ladders are measured on; none means same-core, and
@@ -192,7 +189,7 @@ func climb(results []Result) []Step {
 		}
 		if base, times, found := below(r, results); found && len(step.Result.Restarts) > 0 {
 			step.Over, step.Times = rungs[base].name, times
-			step.BaseNS = float64(times) * steps[base].MedianNS()
+			step.BaseNS = float64(times) * steps[base].Result.MedianNS
 			adds := step.Result.overSome(steps[base].Result, float64(times))
 			step.Adds, step.Remark = &adds, adds.Remark(step.Over)
 			step.Remark = cmp.Or(adds.Inconclusive, step.Remark)

@@ -32,7 +32,7 @@ func TestLadder(t *testing.T) {
 			case s.Result.Skipped != "" && raw:
 				t.Errorf("%s: %s", s.Name, s.Result.Skipped)
 			case s.Result.Skipped != "":
-			case s.MedianNS() <= 0 || s.Result.Count == 0 || len(s.Result.Restarts) != 2:
+			case s.Result.MedianNS <= 0 || s.Result.Count == 0 || len(s.Result.Restarts) != 2:
 				t.Errorf("%s: %+v", s.Name, s.Result)
 			case rungs[i].over != "" && (s.Adds == nil || s.Adds.Rounds == 0 || s.BaseNS <= 0):
 				t.Errorf("%s is held against nothing: %+v", s.Name, s)
@@ -127,11 +127,11 @@ func TestAnInterruptedLadderHoldsWhatThereIs(t *testing.T) {
 		t.Fatalf("%v, %+v", err, ladders)
 	}
 	for i, s := range ladders[0].Steps[:4] {
-		if s.MedianNS() <= 0 {
+		if s.Result.MedianNS <= 0 {
 			t.Errorf("step %d was over, and is %+v", i, s)
 		}
 	}
-	if s := ladders[0].Steps[4]; s.MedianNS() != 0 || s.Adds != nil {
+	if s := ladders[0].Steps[4]; s.Result.MedianNS != 0 || s.Adds != nil {
 		t.Errorf("a step that was not measured is %+v", s)
 	}
 }

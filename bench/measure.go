@@ -281,7 +281,7 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	w.seen.collections += used.Collections
 	after.gc += used.Collections
 	w.loss, w.taint = before.taint(after, used.CPU, b.pair.Processors())
-	if !paced(b.pair.Client, w.pace) {
+	if !paced(b.pair.Client, w.pace, time.Now()) {
 		w.taint = append(w.taint, TaintPace)
 	}
 	// What the client spun for is not what operations cost.

@@ -270,16 +270,3 @@ func TestConditionsSayWhatWasTaken(t *testing.T) {
 		t.Errorf("taken %v, want 1.5: three seconds of processors in two", got)
 	}
 }
-
-// A processor is held against the best that it was seen to be.
-func TestAPaceIsHeldAgainstTheBest(t *testing.T) {
-	const cpu = 1 << 20 // that no machine has
-	for i, c := range []struct {
-		took time.Duration
-		kept bool
-	}{{100, true}, {109, true}, {111, false}, {90, true}, {100, false}, {98, true}} {
-		if got := paced(cpu, c.took); got != c.kept {
-			t.Errorf("%d: a pace of %d is kept: %v, want %v", i, c.took, got, c.kept)
-		}
-	}
-}

@@ -16,7 +16,7 @@ const (
 	TaintSteal = "steal"
 	// TaintPressure says that other processes used the benchmark's processors.
 	TaintPressure = "cpu-pressure"
-	// TaintPace says that the processor ran slower than it had, before the window and
+	// TaintPace says that the processor ran slower than lately, before the window and
 	// after it: by its clock, or since another machine used the other thread of its core.
 	TaintPace = "cpu-pace"
 	// TaintGC says that the garbage collector ran, although it was off: the
@@ -32,11 +32,7 @@ const (
 	// maxOthers is the share of the benchmark's processors that other processes may
 	// use; loops that are busy all the time took 0.25 of two and 0.33 of one at least.
 	// countedInTicks is what the two counts, one in ticks, may be apart by.
-	maxOthers = 0.125
-	// maxSlower is by what share the processor's pace may fall behind the best that was
-	// seen. It keeps within 3 % where nothing disturbs it; beside a neighbour it fell by 10
-	// to 80 %, and with it round trips, by half.
-	maxSlower      = 0.1
+	maxOthers      = 0.125
 	countedInTicks = 2 * counters.Tick
 )
 
@@ -176,19 +172,4 @@ func (s *surrounding) add(other surrounding) {
 	s.collections += other.collections
 	s.allocs += other.allocs
 	addTo(&s.moved, other.moved)
-}
-
-// bestPaces are the least that clock.Pace took, by processor, -1 where a benchmark is
-// free: of all benchmarks of this process, which has to be held against each other.
-// Whoever has the turn uses it.
-var bestPaces = map[int]time.Duration{}
-
-// paced says whether the client's processor kept its pace.
-func paced(cpu int, took time.Duration) bool {
-	best, known := bestPaces[cpu]
-	if !known || took < best {
-		bestPaces[cpu] = took
-		return true
-	}
-	return float64(took) <= (1+maxSlower)*float64(best)
 }

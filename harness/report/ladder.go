@@ -82,7 +82,7 @@ func (p *printout) ladder(l bench.Ladder) {
 		terminal.PadLeft("95 % interval", ladderIntervalWidth)))
 	longest := 0.0
 	for _, s := range l.Steps {
-		longest = max(longest, s.MedianNS())
+		longest = max(longest, s.Result.MedianNS)
 	}
 	for _, s := range l.Steps {
 		p.step(s, longest)
@@ -111,7 +111,7 @@ func (p *printout) step(s bench.Step, longest float64) {
 		p.line(name, terminal.PadLeft("–", ladderMedianWidth), "  not measured")
 		return
 	}
-	row := name + terminal.PadLeft(humanNS(s.MedianNS()), ladderMedianWidth)
+	row := name + terminal.PadLeft(humanNS(s.Result.MedianNS), ladderMedianWidth)
 	row += terminal.PadLeft(humanInterval(s.Result.CI95.LowNS, s.Result.CI95.HighNS), ladderIntervalWidth)
 	p.line(row, "  ", stepBar(s, longest, p.style.Width-terminal.Columns(row)-2))
 	if s.Adds != nil {
@@ -151,7 +151,7 @@ func stepBar(s bench.Step, longest float64, width int) string {
 		return ""
 	}
 	cells := func(ns float64) int { return int(math.Round(float64(width) * ns / longest)) }
-	whole := cells(s.MedianNS())
+	whole := cells(s.Result.MedianNS)
 	light := min(cells(s.BaseNS), whole)
 	return strings.Repeat("░", light) + strings.Repeat("█", whole-light)
 }
