@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/bench/export"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
@@ -67,6 +68,7 @@ func TestWhatIsNoReport(t *testing.T) {
 func FuzzReports(f *testing.F) {
 	base, after := pair()
 	for _, r := range []*report.Report{base, after} {
+		r.Benchmarks = []bench.Result{result(bench.Spec{}, 14_000, 3)} // the judge takes its time for more
 		f.Add(rendered(f, report.JSON(r)))
 	}
 	f.Add([]byte(`{"schema_version": "1", "benchmarks": [{"name": "tcp/rr/raw/same-core/64B", "restarts": [{"p50_ns": 1e308, "count": -5, "duration_ns": 1}]}]}`))
@@ -78,7 +80,7 @@ func FuzzReports(f *testing.F) {
 			}
 			return
 		}
-		for _, c := range []*Comparison{Reports(base, r, rules), Reports(r, base, rules), Reports(r, r, rules)} {
+		for _, c := range []*Comparison{Reports(base, r, rules), Reports(r, base, rules)} {
 			if !json.Valid(rendered(t, JSON(c))) {
 				t.Error("what is written is no JSON")
 			}
