@@ -41,9 +41,9 @@ type meter struct {
 	lossless bool
 	late     time.Duration
 	punctual int64 // requests that late is the sum of
-	// spun is how long the client looked at the clock alone, until it was time for a
+	// spins is how often the client looked at the clock alone, until it was time for a
 	// request.
-	spun  time.Duration
+	spins int64
 	timer *time.Timer // nil until it is needed
 	// lostInARow are responses that stayed away since the last that came; it is never
 	// reset, since a window may be over before the next request.
@@ -60,7 +60,7 @@ func (m *meter) record(took time.Duration) error {
 func (m *meter) reset() {
 	m.hist.Reset()
 	m.service.Reset()
-	m.elapsed, m.lost, m.bytes, m.late, m.punctual, m.spun = 0, 0, 0, 0, 0, 0
+	m.elapsed, m.lost, m.bytes, m.late, m.punctual, m.spins = 0, 0, 0, 0, 0, 0
 }
 
 // engine is one fresh set of sockets and threads that a window measures over.
@@ -245,10 +245,9 @@ func (m *meter) waitUntil(moment time.Duration) (bool, error) {
 			return false, context.Cause(m.ctx)
 		}
 	}
-	began := m.now()
 	for m.now() < moment {
+		m.spins++
 	}
-	m.spun += m.now() - began
 	if m.ctx.Err() != nil {
 		return false, context.Cause(m.ctx)
 	}

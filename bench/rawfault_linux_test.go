@@ -265,6 +265,8 @@ func TestAListenerThatIsGoneIsTold(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "tcp round trip ") || !(errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ECONNRESET)) {
 		t.Errorf("error is %v, want one of a round trip that was refused", err)
 	}
+	served := e.(*rawEngine).served
+	served <- <-served // it has ended, and says why, before it is told to
 	if err := e.close(); err == nil || !strings.Contains(err.Error(), "server: accept") {
 		t.Errorf("closing says %v, want what ended the server", err)
 	}
