@@ -64,21 +64,24 @@ func TestLostDatagramsAreCounted(t *testing.T) {
 		t.Run(s.Name(), func(t *testing.T) {
 			box := ruled(t, fmt.Sprintf("meta l4proto { udp, icmp } numgen inc mod %d 0 drop", tc.every))
 			var specs []Spec
-			for range 4 { // in one of which one is lost
+			for range 4 {
 				specs = append(specs, s)
 			}
-			got, err := measuring.Call(t.Context(), box, "", specs)
-			if err != nil || got.Said != "" {
-				t.Fatal(err, got.Said)
-			}
 			lost, longest := int64(0), 0.0
-			for _, r := range got.Results {
-				lost += r.Lost
-				longest = max(longest, r.Percentiles["max_ns"])
-				if s.Op == Stream {
-					bytes := r.BytesPerS * r.Restarts[0].Duration.Seconds()
-					if want := float64(r.Count-r.Lost) * float64(s.SizeBytes); bytes < want*0.999 || bytes > want*1.001 {
-						t.Errorf("%.0f bytes arrived of %d datagrams less %d", bytes, r.Count, r.Lost)
+			// Those that are lost while an engine warms up are not counted.
+			for attempts := 0; lost == 0 && attempts < 8; attempts++ {
+				got, err := measuring.Call(t.Context(), box, "", specs)
+				if err != nil || got.Said != "" {
+					t.Fatal(err, got.Said)
+				}
+				for _, r := range got.Results {
+					lost += r.Lost
+					longest = max(longest, r.Percentiles["max_ns"])
+					if s.Op == Stream {
+						bytes := r.BytesPerS * r.Restarts[0].Duration.Seconds()
+						if want := float64(r.Count-r.Lost) * float64(s.SizeBytes); bytes < want*0.999 || bytes > want*1.001 {
+							t.Errorf("%.0f bytes arrived of %d datagrams less %d", bytes, r.Count, r.Lost)
+						}
 					}
 				}
 			}
