@@ -53,15 +53,15 @@ func ladderViewOf(l bench.Ladder) ladderView {
 	v := ladderView{Title: string(l.Placement) + ": " + ends(l.Pair)}
 	longest := 0.0
 	for _, s := range l.Steps {
-		longest = max(longest, s.MedianNS(), s.BaseNS)
+		longest = max(longest, s.Result.MedianNS, s.BaseNS)
 	}
 	var told []string
 	for _, s := range l.Steps {
 		v.Steps = append(v.Steps, stepViewOf(s))
-		if s.MedianNS() <= 0 {
+		if s.Result.MedianNS <= 0 {
 			continue
 		}
-		bar := waterfallBar{Name: s.Name, Value: humanNS(s.MedianNS()), TextY: waterfallRow*len(v.Bars) + 16}
+		bar := waterfallBar{Name: s.Name, Value: humanNS(s.Result.MedianNS), TextY: waterfallRow*len(v.Bars) + 16}
 		place := func(ns float64) float64 { return waterfallFrom + waterfallBars*ns/longest }
 		add := func(class string, from, to float64) {
 			if to > from {
@@ -70,10 +70,10 @@ func ladderViewOf(l bench.Ladder) ladderView {
 				})
 			}
 		}
-		add("base", 0, min(s.BaseNS, s.MedianNS()))
-		add("adds", s.BaseNS, s.MedianNS())
-		add("less", s.MedianNS(), s.BaseNS)
-		bar.ValueX = percentOf(place(max(s.MedianNS(), s.BaseNS)))
+		add("base", 0, min(s.BaseNS, s.Result.MedianNS))
+		add("adds", s.BaseNS, s.Result.MedianNS)
+		add("less", s.Result.MedianNS, s.BaseNS)
+		bar.ValueX = percentOf(place(max(s.Result.MedianNS, s.BaseNS)))
 		v.Bars = append(v.Bars, bar)
 		text := s.Name + " " + bar.Value
 		if s.Adds != nil {
@@ -92,7 +92,7 @@ func stepViewOf(s bench.Step) stepView {
 		v.Outcome = o
 		return v
 	}
-	v.Median, v.Interval = humanNS(s.MedianNS()), humanInterval(s.Result.CI95.LowNS, s.Result.CI95.HighNS)
+	v.Median, v.Interval = humanNS(s.Result.MedianNS), humanInterval(s.Result.CI95.LowNS, s.Result.CI95.HighNS)
 	if s.Adds != nil {
 		v.Adds = added(s)
 	}
@@ -122,8 +122,8 @@ func (l *Ladders) Sentence() string {
 	var takes []string
 	for _, one := range l.Ladders {
 		for _, s := range one.Steps {
-			if s.Name == bench.TCP && s.MedianNS() > 0 {
-				takes = append(takes, fmt.Sprintf("%s on %s", humanNS(s.MedianNS()), one.Placement))
+			if s.Name == bench.TCP && s.Result.MedianNS > 0 {
+				takes = append(takes, fmt.Sprintf("%s on %s", humanNS(s.Result.MedianNS), one.Placement))
 			}
 		}
 	}
