@@ -59,7 +59,13 @@ func openBrowser(t testing.TB) *browser {
 	if path == "" {
 		t.Skip("no browser: install Debian's package chromium")
 	}
-	profile := filepath.Join(t.TempDir(), "profile")
+	// Chromium's socket has to fit into 108 bytes (unix(7)): no name of a test may be
+	// in its path.
+	folder, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile := filepath.Join(folder, "profile")
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
@@ -86,6 +92,9 @@ func openBrowser(t testing.TB) *browser {
 		cancelAllocator()
 		cancelDeadline()
 		awaitNoProcessOf(t, profile)
+		if err := os.RemoveAll(folder); err != nil {
+			t.Errorf("remove what the browser left: %v", err)
+		}
 	})
 	b.Context = ctx
 	b.do(command(network.Enable, network.EnableParams{}), command(cdplog.Enable, cdp.Empty{}))
