@@ -284,9 +284,6 @@ func (b *benchmark) restart(ctx context.Context, d time.Duration, w *window) (er
 	if !paced(b.pair.Client, w.pace, time.Now()) {
 		w.taint = append(w.taint, TaintPace)
 	}
-	if w.spins > 0 { // which is not what operations cost
-		used.CPU = max(0, used.CPU-time.Duration(w.spins)*clock.PairCost()/2)
-	}
 	w.used = used
 	return nil
 }

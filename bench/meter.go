@@ -41,9 +41,6 @@ type meter struct {
 	lossless bool
 	late     time.Duration
 	punctual int64 // requests that late is the sum of
-	// spins is how often the client looked at the clock alone, until it was time for a
-	// request.
-	spins int64
 	timer *time.Timer // nil until it is needed
 	// lostInARow are responses that stayed away since the last that came; it is never
 	// reset, since a window may be over before the next request.
@@ -60,7 +57,7 @@ func (m *meter) record(took time.Duration) error {
 func (m *meter) reset() {
 	m.hist.Reset()
 	m.service.Reset()
-	m.elapsed, m.lost, m.bytes, m.late, m.punctual, m.spins = 0, 0, 0, 0, 0, 0
+	m.elapsed, m.lost, m.bytes, m.late, m.punctual = 0, 0, 0, 0, 0
 }
 
 // engine is one fresh set of sockets and threads that a window measures over.
@@ -246,7 +243,6 @@ func (m *meter) waitUntil(moment time.Duration) (bool, error) {
 		}
 	}
 	for m.now() < moment {
-		m.spins++
 	}
 	if m.ctx.Err() != nil {
 		return false, context.Cause(m.ctx)
