@@ -40,8 +40,8 @@ type meter struct {
 	// lossless makes an error of a lost datagram.
 	lossless bool
 	late     time.Duration
-	punctual int64 // requests that late is the sum of
-	timer *time.Timer // nil until it is needed
+	punctual int64       // requests that late is the sum of
+	timer    *time.Timer // nil until it is needed
 	// lostInARow are responses that stayed away since the last that came; it is never
 	// reset, since a window may be over before the next request.
 	lostInARow int
