@@ -67,26 +67,7 @@ func TestRawMeasuresEverySize(t *testing.T) {
 	}
 }
 
-func TestTheContextEndsRaw(t *testing.T) {
-	for _, s := range rawSpecs() {
-		t.Run(s.Name(), func(t *testing.T) {
-			stopped := errors.New("stopped by the test")
-			ctx, cancel := context.WithCancelCause(t.Context())
-			defer cancel(nil)
-			plan := Plan{Restarts: 1, Window: time.Hour} // would outlast the test
-			plan.Progress = func(Progress) { t.Error("the window ended") }
-			timer := time.AfterFunc(20*time.Millisecond, func() { cancel(stopped) })
-			defer timer.Stop()
-			results, err := Measure(ctx, []Spec{s}, plan)
-			if len(results) > 0 && results[0].Skipped != "" {
-				t.Skip(results[0].Skipped)
-			}
-			if !errors.Is(err, stopped) {
-				t.Errorf("error is %v, want the cause of the cancellation", err)
-			}
-		})
-	}
-}
+func TestTheContextEndsRaw(t *testing.T) { endWithTheContext(t, rawSpecs()) }
 
 // onRaw opens an engine where its client belongs, on any processor, and closes it
 // after use.

@@ -1,5 +1,5 @@
-// Package benchtest holds results of benchmarks that are the same each time, for
-// the tests of what prints or exports them.
+// Package benchtest serves the tests of what prints or exports: with results of
+// benchmarks that are the same each time, and with golden files.
 package benchtest
 
 import (

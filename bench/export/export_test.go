@@ -8,7 +8,6 @@ import (
 	"flag"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,19 +52,7 @@ func written(t testing.TB, format func(io.Writer) error) []byte {
 func TestGolden(t *testing.T) {
 	for name, format := range formats {
 		got := written(t, format(run()))
-		file := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(file, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Errorf("%s differs (-want +got); if that is meant, run the test with -update:\n%s", file, diff)
-		}
+		benchtest.Golden(t, *update, filepath.Join("testdata", name), got)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/probe/topology"
 )
 
@@ -19,15 +20,7 @@ var update = flag.Bool("update", false, "write golden files anew")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := kept(t, name); got != want {
-		t.Errorf("%s differs (go test -update writes it anew): got\n%s\nwant\n%s", file, got, want)
-	}
+	benchtest.Golden(t, *update, filepath.Join("testdata", name), []byte(got))
 }
 
 // compared is a comparison of two sides with a median and a p99, or a rate alone.

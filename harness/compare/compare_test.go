@@ -7,15 +7,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/bench/judge"
 	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -119,20 +117,7 @@ func rendered(t testing.TB, write func(io.Writer) error) []byte {
 
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got); if that is meant, run the test with -update:\n%s", file, diff)
-	}
+	benchtest.Golden(t, *update, filepath.Join("testdata", name), got)
 }
 
 func TestText(t *testing.T) {

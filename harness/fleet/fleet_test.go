@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/host"
@@ -190,19 +191,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		written := withoutStyle(got.Bytes())
-		file := filepath.Join(testdata, name)
-		if *update {
-			if err := os.WriteFile(file, written, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), string(written)); diff != "" {
-			t.Errorf("%s differs (-want +got); if that is meant, run the test with -update:\n%s", file, diff)
-		}
+		benchtest.Golden(t, *update, filepath.Join(testdata, name), written)
 		for _, bad := range []string{"\x1b", "\x00", "\u202e"} {
 			if strings.Contains(got.String(), bad) {
 				t.Errorf("%s holds %q", name, bad)

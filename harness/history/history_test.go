@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/host"
@@ -160,19 +161,7 @@ func TestPageGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	got = withoutStyle(got)
-	file := filepath.Join("testdata", Index)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got); if that is meant, run the test with -update:\n%s", file, diff)
-	}
+	benchtest.Golden(t, *update, filepath.Join("testdata", Index), got)
 	for _, bad := range []string{"<script", "\x1b", "\x00", "\u202e", " style=", "javascript:"} {
 		if bytes.Contains(got, []byte(bad)) {
 			t.Errorf("the page holds %q", bad)

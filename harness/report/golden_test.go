@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"flag"
 	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/loopcheck/loopcheck/bench/benchtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,18 +25,5 @@ func rendered(t testing.TB, reporter func(io.Writer) error) []byte {
 // golden compares what was written with the file under testdata.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got); if that is meant, run the test with -update:\n%s", file, diff)
-	}
+	benchtest.Golden(t, *update, filepath.Join("testdata", name), got)
 }

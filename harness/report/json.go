@@ -67,30 +67,6 @@ func (e *VersionError) Error() string {
 // where the document is of another schema version.
 func Read(from io.Reader) (*Report, error) { return read(from, parse) }
 
-// ReadMeasured is Read that also takes what `loopcheck bench --json` writes: a report
-// whose Checks, Listeners and Suites are nil, for nothing was asked.
-func ReadMeasured(from io.Reader) (*Report, error) {
-	return read(from, func(document []byte) (*Report, error) {
-		var head struct {
-			Summary    json.RawMessage `json:"summary"`
-			Benchmarks json.RawMessage `json:"benchmarks"`
-		}
-		if json.Unmarshal(document, &head) != nil || head.Summary != nil || head.Benchmarks == nil {
-			return parse(document)
-		}
-		if err := wrongVersion(document); err != nil {
-			return nil, err
-		}
-		// The keys of benchmarks mean the same in both.
-		var r Report
-		if err := json.Unmarshal(document, &r); err != nil {
-			return nil, located(document, err)
-		}
-		r.Checks, r.Listeners, r.Suites = nil, nil, nil
-		return &r, nil
-	})
-}
-
 func read[T any](from io.Reader, parse func([]byte) (*T, error)) (*T, error) {
 	document, err := io.ReadAll(io.LimitReader(from, maxReportBytes+1))
 	if err != nil {

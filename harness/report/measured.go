@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -39,6 +40,31 @@ func parseDocument(document []byte) (*Document, error) {
 	return &Document{Report: r}, err
 }
 
+// ReadMeasured is Read that also takes what `loopcheck bench --json` writes: a report
+// whose Checks, Listeners and Suites are nil, for nothing was asked.
+func ReadMeasured(from io.Reader) (*Report, error) {
+	return read(from, func(document []byte) (*Report, error) {
+		d, err := parseDocument(document)
+		switch {
+		case err != nil:
+			return nil, err
+		case d.Ladders != nil:
+			return nil, errors.New("it holds ladders, and no benchmarks")
+		case d.Bench != nil:
+			return d.Bench.report(), nil
+		}
+		return d.Report, nil
+	})
+}
+
+// report is the benchmarks as a report of a run that asked nothing.
+func (r *BenchRun) report() *Report {
+	return &Report{
+		SchemaVersion: SchemaVersion, Tool: r.Tool, Started: r.Started, Duration: r.Duration, Command: r.Command, Interrupted: r.Interrupted,
+		Host: r.Host, Noise: r.Noise, Benchmarks: r.Benchmarks,
+	}
+}
+
 func parseFigures[T any](document []byte) (*T, error) {
 	if err := wrongVersion(document); err != nil {
 		return nil, err
@@ -70,9 +96,7 @@ var measuredTemplate = sectioned("measured", measuredHTML)
 // writes a report.
 func BenchHTML(r *BenchRun) func(io.Writer) error {
 	r = harmlessCopy(r)
-	v := newMeasuredView("benchmarks", r.Sentence(), &Report{
-		Tool: r.Tool, Started: r.Started, Duration: r.Duration, Command: r.Command, Interrupted: r.Interrupted, Host: r.Host, Noise: r.Noise,
-	})
+	v := newMeasuredView("benchmarks", r.Sentence(), r.report())
 	v.Notes, v.Bench = r.notes(), benchViewOf(r.Benchmarks)
 	return v.write
 }
