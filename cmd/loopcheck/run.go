@@ -72,7 +72,7 @@ With --gate a regression exits 1, of a benchmark or of a check.`,
 	}
 	selectionFlags(cmd, &o.selection)
 	f := cmd.Flags()
-	f.BoolVar(&o.selection.Full, "full", false, "also run the checks that are marked slow")
+	f.BoolVar(&o.selection.Full, "full", false, "also run the checks that are marked slow, and the suites http, database and containers")
 	f.StringVar(&o.out, "out", "reports", "write the reports into a new folder under `DIR`; '' writes none")
 	f.BoolVar(&o.json, "json", false, "print the report as one JSON document instead of the summary")
 	f.IntVar(&o.connections, "expect-connections", 0, "warn where a process may open fewer files than `N` connections take (LIM-015); 0 asks for the usual 1,024")

@@ -138,6 +138,9 @@ type Suite struct {
 	Title string `json:"title"`
 	// Order places the suite in a run; checks of the first run first.
 	Order int `json:"-"`
+	// OnRequest leaves the suite out of a run that neither names it nor is full:
+	// it is about what runs on the stack rather than about the stack.
+	OnRequest bool `json:"-"`
 }
 
 // registry holds what the packages of the suites registered when they were

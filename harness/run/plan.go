@@ -17,7 +17,7 @@ type Selection struct {
 	// LabelFilter is a Ginkgo label filter over check.Check.Labels; empty
 	// means all. See https://onsi.github.io/ginkgo/#spec-labels.
 	LabelFilter string
-	// Full includes the checks marked slow.
+	// Full includes the checks marked slow, and the suites that are run on request.
 	Full bool
 }
 
@@ -45,9 +45,15 @@ func (e *FilterError) Error() string {
 type NothingSelectedError struct {
 	// SlowOnly counts the checks that were left out for being slow alone.
 	SlowOnly int
+	// OnRequest names the suites whose checks matched, but which are run only when
+	// they are named or everything is.
+	OnRequest []string
 }
 
 func (e *NothingSelectedError) Error() string {
+	if len(e.OnRequest) > 0 {
+		return fmt.Sprintf("no check matched but those of suites that are run on request: add --suite %s, or --full", strings.Join(e.OnRequest, ","))
+	}
 	if e.SlowOnly > 0 {
 		return fmt.Sprintf("no check matched but %d slow ones: add --full to run them", e.SlowOnly)
 	}
@@ -66,8 +72,20 @@ func (s Selection) Plan() ([]check.Check, error) {
 	}
 	var plan []check.Check
 	slowOnly := 0
+	var unasked []string
+	onRequest := map[string]bool{}
+	for _, suite := range check.Suites() {
+		onRequest[suite.Name] = suite.OnRequest
+	}
 	for _, c := range check.All() {
-		if len(s.Suites) > 0 && !slices.Contains(s.Suites, c.Suite) || !matches(c.Labels()) {
+		named := slices.Contains(s.Suites, c.Suite)
+		if len(s.Suites) > 0 && !named || !matches(c.Labels()) {
+			continue
+		}
+		if onRequest[c.Suite] && !named && !s.Full {
+			if !slices.Contains(unasked, c.Suite) {
+				unasked = append(unasked, c.Suite)
+			}
 			continue
 		}
 		if c.Slow && !s.Full {
@@ -77,7 +95,7 @@ func (s Selection) Plan() ([]check.Check, error) {
 		plan = append(plan, c)
 	}
 	if len(plan) == 0 {
-		return nil, &NothingSelectedError{SlowOnly: slowOnly}
+		return nil, &NothingSelectedError{SlowOnly: slowOnly, OnRequest: unasked}
 	}
 	return plan, nil
 }

@@ -234,6 +234,8 @@ func wantSymptoms(t *testing.T, got []diagnose.Symptom) {
 
 func TestSelectionErrors(t *testing.T) {
 	check.RegisterSuite(check.Suite{Name: "plan", Title: "For plans", Order: 2})
+	check.RegisterSuite(check.Suite{Name: "asked", Title: "For plans", Order: 3, OnRequest: true})
+	check.Register(check.Check{ID: "ASKED-001", Suite: "asked", Title: "is asked", Grade: check.GradeFail, Source: "here", Asks: "a", Why: "b"})
 	check.Register(check.Check{ID: "PLAN-001", Suite: "plan", Title: "is slow", Grade: check.GradeFail, Source: "here", Asks: "a", Why: "b", Slow: true})
 
 	var suite *UnknownSuiteError
@@ -250,6 +252,14 @@ func TestSelectionErrors(t *testing.T) {
 	}
 	if _, err := (Selection{Suites: []string{"plan"}}).Plan(); !errors.As(err, &nothing) || nothing.SlowOnly != 1 {
 		t.Errorf("a suite of slow checks alone gives %v", err)
+	}
+	if _, err := (Selection{LabelFilter: "asked"}).Plan(); !errors.As(err, &nothing) || !slices.Equal(nothing.OnRequest, []string{"asked"}) {
+		t.Errorf("a filter that matches a suite on request alone gives %v", err)
+	}
+	for _, s := range []Selection{{Suites: []string{"asked"}}, {LabelFilter: "asked", Full: true}} {
+		if plan, err := s.Plan(); err != nil || len(plan) != 1 || plan[0].ID != "ASKED-001" {
+			t.Errorf("%+v gives %v, %v", s, plan, err)
+		}
 	}
 	plan, err := Selection{Suites: []string{"plan"}, LabelFilter: "plan-001 && slow", Full: true}.Plan()
 	if err != nil || len(plan) != 1 || plan[0].ID != "PLAN-001" {

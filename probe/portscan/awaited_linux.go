@@ -21,10 +21,12 @@ type awaited struct {
 
 func newAwaited(ports []uint16) *awaited { return &awaited{missing: len(ports)} }
 
-// noting is a recorder that keeps the count.
+// noting is a recorder that keeps the count. That a packet was refused on its way
+// out is no answer yet: a rule that rejects sends an ICMP error as well, which comes
+// a moment later.
 func (w *awaited) noting(record recorder) recorder {
 	return func(port uint16, answer Answer) {
-		if bit := uint64(1) << (port % 64); w.answered[port/64]&bit == 0 {
+		if bit := uint64(1) << (port % 64); answer.Errno == 0 && w.answered[port/64]&bit == 0 {
 			w.answered[port/64] |= bit
 			w.missing--
 		}

@@ -26,8 +26,18 @@ type Suite struct{ name string }
 
 // NewSuite registers a suite. The order places it in a run.
 func NewSuite(name, title string, order int) *Suite {
-	check.RegisterSuite(check.Suite{Name: name, Title: title, Order: order})
-	return &Suite{name: name}
+	return register(check.Suite{Name: name, Title: title, Order: order})
+}
+
+// NewSuiteOnRequest registers a suite that is left out of a run which neither
+// names it nor is full: one about what runs on the stack.
+func NewSuiteOnRequest(name, title string, order int) *Suite {
+	return register(check.Suite{Name: name, Title: title, Order: order, OnRequest: true})
+}
+
+func register(s check.Suite) *Suite {
+	check.RegisterSuite(s)
+	return &Suite{name: s.Name}
 }
 
 // declaration is the spec of one check, before the tree is built.
