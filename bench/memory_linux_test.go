@@ -23,7 +23,7 @@ func heap() int64 {
 func TestRestartsAreKeptSmall(t *testing.T) {
 	const (
 		restarts = 20_000
-		// each is a Restart of 88 bytes, with a reason now and then, and what a slice
+		// each is a Restart of 136 bytes, with a reason now and then, and what a slice
 		// that grows keeps in reserve.
 		each = 160
 		// more is once more the restarts, in the result, and its histogram.
