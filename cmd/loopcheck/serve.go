@@ -24,7 +24,7 @@ import (
 // serveOptions are the flags of serve.
 type serveOptions struct {
 	mock              string
-	port              uint16
+	port              int
 	listen            []string
 	tokenFile         string
 	hosts             []string
@@ -84,7 +84,7 @@ schema.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.mock, "mock", "", "answer by the routes in this YAML `FILE`")
-	f.Uint16Var(&o.port, "port", serve.Port, "listen on this `PORT`; 0 for a free one")
+	f.IntVar(&o.port, "port", serve.Port, "listen on this `PORT`; 0 for a free one")
 	f.StringSliceVar(&o.listen, "listen", []string{"127.0.0.1"}, "listen on these `ADDRESSES` of the machine; beyond loopback with a token")
 	f.StringVar(&o.tokenFile, "token-file", "", "ask for the token in this `FILE`, on loopback too")
 	f.StringSliceVar(&o.hosts, "host", nil, "answer to these `NAMES` too, beside localhost")
@@ -107,13 +107,15 @@ const corsMaxAge = time.Minute
 func (o serveOptions) options(dir string) (serve.Options, error) {
 	options := serve.Options{
 		Dir: dir, Routes: o.mock, Dotfiles: o.dotfiles, SinglePage: o.spa,
-		Port: o.port, TLS: o.tls, Limits: serve.DefaultLimits,
+		Port: uint16(o.port), TLS: o.tls, Limits: serve.DefaultLimits,
 	}
 	switch {
 	case dir == "" && o.mock == "":
 		return options, errors.New("serve what? Write a folder, such as `loopcheck serve .`, or --mock FILE")
 	case dir == "" && (o.spa || o.dotfiles):
 		return options, errors.New("--spa and --dotfiles are about a folder: write it, such as `loopcheck serve .`")
+	case o.port < 0 || o.port > 65535:
+		return options, fmt.Errorf("--port %d: write a number from 1 to 65535, or 0 for a free one", o.port)
 	case o.writeCA != "" && !o.tls:
 		return options, errors.New("--write-ca: there is a certificate with --tls only: write both")
 	case o.credentials && len(o.origins) == 0:
@@ -254,6 +256,7 @@ func (a *app) serve(o serveOptions, dir string) error {
 	if err := out.listening(urls); err != nil {
 		return err
 	}
+	out.say(o.summary(options))
 	if err := tellManager("READY=1"); err != nil {
 		out.say(err.Error())
 	}
@@ -266,6 +269,25 @@ func (a *app) serve(o serveOptions, dir string) error {
 		out.say(cut.Error())
 	}
 	return stop.or(err)
+}
+
+// summary says what is served, and to whom where that is not this machine alone.
+func (o serveOptions) summary(options serve.Options) string {
+	var what []string
+	if options.Dir != "" {
+		what = append(what, options.Dir)
+	}
+	if options.Routes != "" {
+		what = append(what, "the routes of "+options.Routes)
+	}
+	text := "serving " + strings.Join(what, " and ")
+	if !onlyLoopback(options) {
+		text += ", to other machines too, which need the token"
+		if !options.TLS {
+			text += "; the network sees it without --tls"
+		}
+	}
+	return text
 }
 
 // whyNotListening says what to write instead.

@@ -15,9 +15,9 @@ type Limits struct {
 	// HeaderBytes and BodyBytes bound a request.
 	HeaderBytes int
 	BodyBytes   int64
-	// HeaderTime and RequestTime are how long its headers, and all of it, may take
-	// to come; IdleTime is how long a connection may wait for the next one.
-	HeaderTime, RequestTime, IdleTime time.Duration
+	// HeaderTime and BodyTime are how long its headers and its body may take to
+	// come; IdleTime is how long a connection may wait for the next one.
+	HeaderTime, BodyTime, IdleTime time.Duration
 	// StallTime is how long a client may take to read a part of at most 256 KiB.
 	StallTime time.Duration
 	// DrainTime is how long requests may take to end once the server is to stop.
@@ -31,7 +31,7 @@ var DefaultLimits = Limits{
 	HeaderBytes: 64 << 10,
 	BodyBytes:   10 << 20,
 	HeaderTime:  10 * time.Second,
-	RequestTime: time.Minute,
+	BodyTime:    time.Minute,
 	IdleTime:    2 * time.Minute,
 	StallTime:   30 * time.Second,
 	DrainTime:   drainTime,

@@ -179,7 +179,18 @@ func (s *Server) handler() http.Handler {
 	if len(s.options.CORS.Origins) > 0 {
 		h = s.options.CORS.Handler(h)
 	}
-	return s.logged(s.addressed(h))
+	return s.logged(s.hurried(s.addressed(h)))
+}
+
+// hurried bounds how long the body of a request may take to come.
+// http.Server.ReadTimeout would go on after that, and end answers that take longer.
+func (s *Server) hurried(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.Limits.BodyTime))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // CutError says that requests were under way when the time to end them was over.
@@ -209,7 +220,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: s.options.Limits.HeaderTime,
-		ReadTimeout:       s.options.Limits.RequestTime,
 		IdleTimeout:       s.options.Limits.IdleTime,
 		MaxHeaderBytes:    s.options.Limits.HeaderBytes,
 		ErrorLog:          log.New(errorLines{s}, "", 0),

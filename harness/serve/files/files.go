@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Handler serves what is below Root. It is safe for concurrent use.
@@ -65,11 +66,14 @@ func isPage(r *http.Request, clean string) bool {
 // refuse says no more than that there is nothing, where a file may not be read and
 // where a link leads out of the folder as well.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		http.Error(w, "not allowed to read "+r.URL.Path, http.StatusForbidden)
-		return
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		http.Error(w, "too many files are open", http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "there is no "+r.URL.Path, http.StatusNotFound)
 	}
-	http.Error(w, "there is no "+r.URL.Path, http.StatusNotFound)
 }
 
 func (h *Handler) hidden(clean string) bool {

@@ -29,6 +29,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("the body of the request is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
 		return
 	}
+	// The time that a body may take is not that of the answer.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if err != nil || !e.pause(r, t.delay) {
 		panic(http.ErrAbortHandler)
 	}
@@ -106,7 +108,7 @@ func (e *endpoint) answer(w http.ResponseWriter, in input, t turn) {
 		sent = size / 2
 	}
 	if t.RateBytesPerSecond > 0 {
-		e.sendSlowly(w, in.request, io.LimitReader(content, sent), t.RateBytesPerSecond)
+		e.sendSlowly(w, in.request, content, sent, t.RateBytesPerSecond)
 	} else {
 		_, _ = io.CopyN(w, content, sent) // the client may have gone
 	}
@@ -119,16 +121,17 @@ func (e *endpoint) answer(w http.ResponseWriter, in input, t turn) {
 // slowStep is how often a part of a body is sent that is sent slowly.
 const slowStep = 50 * time.Millisecond
 
-// sendSlowly sends at a rate in bytes per second.
-func (e *endpoint) sendSlowly(w http.ResponseWriter, r *http.Request, content io.Reader, rate int64) {
+// sendSlowly sends so much at a rate in bytes per second, as long as the client is
+// there.
+func (e *endpoint) sendSlowly(w http.ResponseWriter, r *http.Request, content io.Reader, size, rate int64) {
 	controller := http.NewResponseController(w)
-	began, sent := time.Now(), int64(0)
-	for {
+	began := time.Now()
+	for sent := int64(0); sent < size; {
 		// At least a byte, at most what the time since the beginning allows.
 		due := int64(time.Since(began).Seconds()*float64(rate)) - sent
-		n, err := io.CopyN(w, content, max(due, 1))
+		n, err := io.CopyN(w, content, min(max(due, 1), size-sent))
 		sent += n
-		if err != nil || controller.Flush() != nil {
+		if err != nil || controller.Flush() != nil || sent == size {
 			return
 		}
 		next := time.Duration(float64(sent+1) / float64(rate) * float64(time.Second))
