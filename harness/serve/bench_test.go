@@ -8,13 +8,21 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 )
 
-// What the server costs beside a bare http.FileServer of the same folder: a small file,
-// and one that is sent by sendfile(2), each over a connection that stays.
+// What a request costs beside one to a bare http.FileServer of the same folder: for a
+// small file, and for one that is sent by sendfile(2), each over a connection that
+// stays. The servers are asked in turn, so that what else the machine does meets all;
+// the figures are medians.
 func BenchmarkFile(b *testing.B) {
 	dir := b.TempDir()
+	servers := []struct {
+		name  string
+		start func(*testing.B, string) string
+	}{{"net/http", bare}, {"quiet", quiet}, {"logged", logged}}
 	for _, size := range []struct {
 		name  string
 		bytes int
@@ -22,28 +30,42 @@ func BenchmarkFile(b *testing.B) {
 		if err := os.WriteFile(filepath.Join(dir, size.name), make([]byte, size.bytes), 0o644); err != nil {
 			b.Fatal(err)
 		}
-		for _, s := range []struct {
-			name  string
-			start func(*testing.B, string) string
-		}{{"net-http", bare}, {"serve", quiet}, {"serve-logged", logged}} {
-			b.Run(s.name+"/"+size.name, func(b *testing.B) {
-				url := s.start(b, dir) + size.name
-				client := &http.Client{Transport: &http.Transport{}}
-				defer client.CloseIdleConnections()
-				b.SetBytes(int64(size.bytes))
-				for b.Loop() {
-					response, err := client.Get(url)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if n, err := io.Copy(io.Discard, response.Body); err != nil || n != int64(size.bytes) {
-						b.Fatalf("%d bytes, %v", n, err)
-					}
-					_ = response.Body.Close()
+		b.Run(size.name, func(b *testing.B) {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			urls := make([]string, len(servers))
+			for i, s := range servers {
+				urls[i] = s.start(b, dir) + size.name
+			}
+			took := make([][]time.Duration, len(servers))
+			for b.Loop() {
+				for i, url := range urls {
+					began := time.Now()
+					fetch(b, client, url, size.bytes)
+					took[i] = append(took[i], time.Since(began))
 				}
-			})
-		}
+			}
+			for i, s := range servers {
+				slices.Sort(took[i])
+				median := took[i][len(took[i])/2]
+				b.ReportMetric(float64(median), s.name+"-ns")
+				if i > 0 {
+					b.ReportMetric(float64(median)/float64(took[0][len(took[0])/2]), s.name+"-ratio")
+				}
+			}
+		})
 	}
+}
+
+func fetch(b *testing.B, client *http.Client, url string, want int) {
+	response, err := client.Get(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, response.Body); err != nil || n != int64(want) {
+		b.Fatalf("%d bytes, %v", n, err)
+	}
+	_ = response.Body.Close()
 }
 
 func bare(b *testing.B, dir string) string {

@@ -29,9 +29,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("the body of the request is larger than %d bytes", tooLarge.Limit), http.StatusRequestEntityTooLarge)
 		return
 	}
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
 	// The time that a body may take is not that of the answer.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	if err != nil || !e.pause(r, t.delay) {
+	if !e.pause(r, t.delay) {
 		panic(http.ErrAbortHandler)
 	}
 	note(w, t.fault)
