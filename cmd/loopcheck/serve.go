@@ -247,6 +247,9 @@ func (a *app) serve(o serveOptions, dir string) error {
 			return usagef("--write-ca: %w: choose another file", err)
 		}
 	}
+	if o.mock != "" {
+		defer onHangup(server.ReloadAndSay)()
+	}
 	urls := server.URLs()
 	if options.Token != "" && o.tokenFile == "" {
 		for i := range urls {
@@ -261,9 +264,6 @@ func (a *app) serve(o serveOptions, dir string) error {
 		out.say(err.Error())
 	}
 	context.AfterFunc(ctx, func() { _ = tellManager("STOPPING=1") })
-	if o.mock != "" {
-		defer onHangup(server.ReloadAndSay)()
-	}
 	err = server.Serve(ctx)
 	if cut, ok := errors.AsType[*serve.CutError](err); ok {
 		out.say(cut.Error())
