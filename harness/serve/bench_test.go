@@ -26,7 +26,7 @@ func BenchmarkFile(b *testing.B) {
 	for _, size := range []struct {
 		name  string
 		bytes int
-	}{{"1KiB", 1 << 10}, {"1MiB", 1 << 20}} {
+	}{{"1KiB", 1 << 10}, {"1MiB", 1 << 20}, {"16MiB", 16 << 20}} {
 		if err := os.WriteFile(filepath.Join(dir, size.name), make([]byte, size.bytes), 0o644); err != nil {
 			b.Fatal(err)
 		}
