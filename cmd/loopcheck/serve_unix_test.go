@@ -131,6 +131,9 @@ func TestServeDrains(t *testing.T) {
 		if got := exitCode(t, s.Cmd); got != code {
 			t.Errorf("%v: exit code %d, want %d\n%s", signal, got, code, s.stderr)
 		}
+		if said := "loopcheck: 1 request to end, within 5s\n"; !strings.Contains(s.stderr.String(), said) {
+			t.Errorf("%v: it does not say %q:\n%s", signal, said, s.stderr)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func TestRequestsThatDoNotEndAreCutOff(t *testing.T) {
 	}()
 	NewWithT(t).Eventually(r.active.Load).WithTimeout(patience).Should(BeEquivalentTo(1))
 	r.stop()
-	if err := r.ended(t); err == nil || err.Error() != "1 request was under way after 50ms and was cut off" {
+	if err := r.ended(t); err == nil || err.Error() != "cut off after 50ms: 1 request" {
 		t.Errorf("it ended with %v", err)
 	}
 	if <-broken == nil {

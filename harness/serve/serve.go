@@ -200,11 +200,15 @@ type CutError struct {
 }
 
 func (e *CutError) Error() string {
-	requests := "1 request was"
-	if e.Requests != 1 {
-		requests = fmt.Sprintf("%d requests were", e.Requests)
+	return fmt.Sprintf("cut off after %v: %s", e.After, underWay(e.Requests))
+}
+
+// underWay is "1 request" or "2 requests".
+func underWay(requests int64) string {
+	if requests == 1 {
+		return "1 request"
 	}
-	return fmt.Sprintf("%s under way after %v and %s cut off", requests, e.After, requests[len(requests)-len("was"):])
+	return fmt.Sprintf("%d requests", requests)
 }
 
 // drainTime is how long requests may take to end once the server is to stop: a person
@@ -263,6 +267,9 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) drain() error {
 	close(s.stop)
 	s.pool.drain()
+	if n := s.active.Load(); n > 0 {
+		s.say(fmt.Sprintf("%s to end, within %v", underWay(n), s.options.Limits.DrainTime))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Limits.DrainTime)
 	defer cancel()
 	if s.http.Shutdown(ctx) == nil {
