@@ -66,6 +66,7 @@ type Server struct {
 	routesDir *os.Root // of Options.Routes
 	files     *files.Handler
 	routes    atomic.Pointer[mock.Handler]
+	read      atomic.Pointer[state] // of Options.Routes when it was read
 	authority *authority
 	pool      *pool
 	listeners []net.Listener
@@ -142,6 +143,7 @@ func (s *Server) close() {
 // Reload reads the routes anew. Where they are not right those that are there stay,
 // and the error says why.
 func (s *Server) Reload() error {
+	s.read.Store(new(stateOf(s.options.Routes))) // before: what changes meanwhile is read again
 	f, err := mock.ReadFile(s.options.Routes, s.routesDir)
 	if err != nil {
 		return err

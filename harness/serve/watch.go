@@ -13,7 +13,6 @@ const watchInterval = 250 * time.Millisecond
 
 // watch reads the routes anew whenever the file has changed, until the context ends.
 func (s *Server) watch(ctx context.Context) {
-	before := stateOf(s.options.Routes)
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for {
@@ -22,12 +21,9 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		now := stateOf(s.options.Routes)
-		if now == before {
-			continue
+		if stateOf(s.options.Routes) != *s.read.Load() {
+			s.ReloadAndSay()
 		}
-		before = now
-		s.ReloadAndSay()
 	}
 }
 
