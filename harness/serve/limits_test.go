@@ -73,6 +73,19 @@ func TestConnectionsWithoutARequestAreNotWaitedFor(t *testing.T) {
 	}
 }
 
+// One that was accepted just before is closed too.
+func TestALateConnectionIsClosed(t *testing.T) {
+	p := newPool(DefaultLimits)
+	p.drain()
+	server, client := net.Pipe()
+	defer func() { _ = client.Close() }()
+	p.track(server, http.StateNew)
+	_ = client.SetReadDeadline(time.Now().Add(patience))
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("it is still open: %v", err)
+	}
+}
+
 func (p *pool) waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
