@@ -191,7 +191,7 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 		s.connections.Add(1)
 	case http.StateIdle:
 		if s.config.CloseIdle {
-			_ = conn.Close()
+			go conn.Close() // before, while or after the next request comes
 		}
 	case http.StateClosed:
 		tell(s.closed)
@@ -279,5 +279,8 @@ func (s *Server) Close() error {
 
 func (s *Server) end() error {
 	s.cancel()
-	return s.shut()
+	if err := s.shut(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
