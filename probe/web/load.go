@@ -110,6 +110,9 @@ func (p Plan) Run(ctx context.Context) (*Load, error) {
 	}
 	workers.Wait()
 	l.load.Took, l.load.Connections = time.Since(began), len(l.from)
+	if p.Options.Fresh {
+		l.load.Connections = l.load.Answered // whose ports may be the same, one after the other
+	}
 	l.sum()
 	return &l.load, context.Cause(ctx)
 }

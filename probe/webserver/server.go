@@ -85,9 +85,8 @@ type Server struct {
 	shut    func() error
 	serving sync.WaitGroup
 
-	notes *notes
-	// next lets the next event of a stream go.
-	next chan struct{}
+	notes   *notes
+	streams streams
 	// waiting takes a word of each request that waits, and abandoned of each that was
 	// given up meanwhile.
 	waiting, abandoned chan struct{}
@@ -119,8 +118,8 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		return nil, errors.New("HTTP/3 is served over TLS alone (RFC 9114 3.1)")
 	}
 	s := &Server{
-		config: c, notes: newNotes(),
-		next: make(chan struct{}), waiting: make(chan struct{}, manyWords), abandoned: make(chan struct{}, manyWords), closed: make(chan struct{}, manyWords),
+		config: c, notes: newNotes(), streams: streams{byName: map[string]chan struct{}{}},
+		waiting: make(chan struct{}, manyWords), abandoned: make(chan struct{}, manyWords), closed: make(chan struct{}, manyWords),
 	}
 	s.ended, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	serve := s.listenTCP

@@ -32,13 +32,25 @@ var _ = suite.It("keeps one connection for a hundred requests", check.Check{
 	bounded := spec.Within(ctx, patience)
 	server, client := serve(bounded, webserver.Config{}), newClient(web.Options{})
 	const requests = 100
+	load := spec.StartLoad()
 	from := map[string]int{}
 	for range requests {
 		from[seenBy(get(bounded, client, server.URL("/seen"))).Remote]++
 	}
-	Expect(from).To(HaveLen(1), "the ports that %d requests came from", requests)
-	Expect(server.Connections()).To(Equal(1), "connections that the server was given")
+	expectKept(load, len(from), 1, "ports that 100 requests came from")
+	expectKept(load, server.Connections(), 1, "connections that the server was given")
 })
+
+// expectKept expects a number of connections. Go's client gives one up whose request
+// was not done with 50 ms after its response was: on a machine that is short of
+// processors there may be more.
+func expectKept(load spec.Load, got, want int, what string) {
+	GinkgoHelper()
+	if how, starved := load.Starved(); got > want && starved {
+		spec.Inconclusive("%s: %d where %d are enough, but %s", what, got, want, how)
+	}
+	Expect(got).To(Equal(want), "%s", what)
+}
 
 var _ = suite.It("goes on over another connection where a server limits the requests of one", check.Check{
 	ID: "HTTP-019", Grade: check.GradeFail,
@@ -49,10 +61,11 @@ var _ = suite.It("goes on over another connection where a server limits the requ
 }, func(ctx SpecContext) {
 	bounded := spec.Within(ctx, patience)
 	server, client := serve(bounded, webserver.Config{MaxRequests: 10}), newClient(web.Options{})
+	load := spec.StartLoad()
 	for i := range 35 {
 		expectStatus(get(bounded, client, server.URL("/seen")), http.StatusOK, fmt.Sprintf("request %d of 35", i+1))
 	}
-	Expect(server.Connections()).To(Equal(4), "connections that the server was given")
+	expectKept(load, server.Connections(), 4, "connections that the server was given")
 })
 
 var _ = suite.It("connects anew after the server has ended an idle connection", check.Check{

@@ -33,7 +33,7 @@ var _ = suite.It("delivers server-sent events one by one, and after a break thos
 	first := openEvents(breaking, client, server, 0)
 	for i := range before {
 		if i > 0 {
-			letNext(bounded, client, server)
+			first.letNext(bounded, client, server)
 		}
 		Expect(first.next()).To(Equal(i+1), "the event that came")
 	}
@@ -42,7 +42,7 @@ var _ = suite.It("delivers server-sent events one by one, and after a break thos
 	again := openEvents(bounded, client, server, before)
 	for i := before + 1; i <= webserver.Events; i++ {
 		if i > before+1 {
-			letNext(bounded, client, server)
+			again.letNext(bounded, client, server)
 		}
 		Expect(again.next()).To(Equal(i), "the event that came after the break")
 	}
@@ -51,19 +51,23 @@ var _ = suite.It("delivers server-sent events one by one, and after a break thos
 })
 
 // letNext lets the server send the next event.
-func letNext(ctx context.Context, client *web.Client, server *webserver.Server) {
+func (e events) letNext(ctx context.Context, client *web.Client, server *webserver.Server) {
 	GinkgoHelper()
-	next := ask(ctx, client, call{method: http.MethodPost, url: server.URL("/events/next")})
+	next := ask(ctx, client, call{method: http.MethodPost, url: server.URL("/events/next?stream=" + e.name)})
 	expectStatus(next, http.StatusNoContent, "POST for the next event")
 }
 
-// events reads a stream of them.
-type events struct{ lines *bufio.Scanner }
+// events reads a stream of them, which has a name.
+type events struct {
+	name  string
+	lines *bufio.Scanner
+}
 
 // openEvents opens a stream after the last event that the client has had.
 func openEvents(ctx context.Context, client *web.Client, server *webserver.Server, last int) events {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL("/events"), nil)
+	name := fmt.Sprintf("after-%d", last)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL("/events?stream="+name), nil)
 	Expect(err).NotTo(HaveOccurred())
 	request.Header.Set("Accept", "text/event-stream")
 	if last > 0 {
@@ -76,7 +80,7 @@ func openEvents(ctx context.Context, client *web.Client, server *webserver.Serve
 	DeferCleanup(func() { _ = response.Body.Close() })
 	Expect(status(response.StatusCode)).To(Equal(status(http.StatusOK)), "GET of events")
 	Expect(response.Header.Get("Content-Type")).To(Equal("text/event-stream"), "Content-Type of events")
-	return events{bufio.NewScanner(response.Body)}
+	return events{name, bufio.NewScanner(response.Body)}
 }
 
 // next reads an event up to the empty line that ends it, and returns its number,
