@@ -41,12 +41,15 @@ var _ = suite.It("keeps one connection for a hundred requests", check.Check{
 	expectKept(load, server.Connections(), 1, "connections that the server was given")
 })
 
+// fewGivenUp is how many connections a client may give up for want of a processor.
+const fewGivenUp = 10
+
 // expectKept expects a number of connections. Go's client gives one up whose request
 // was not done with 50 ms after its response was: on a machine that is short of
-// processors there may be more.
+// processors there may be a few more.
 func expectKept(load spec.Load, got, want int, what string) {
 	GinkgoHelper()
-	if how, starved := load.Starved(); got > want && starved {
+	if how, starved := load.Starved(); got > want && got <= want+fewGivenUp && starved {
 		spec.Inconclusive("%s: %d where %d are enough, but %s", what, got, want, how)
 	}
 	Expect(got).To(Equal(want), "%s", what)

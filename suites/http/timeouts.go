@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,14 +122,18 @@ var _ = suite.It("tells the server that a client has given up", check.Check{
 	server, client := serve(bounded, webserver.Config{}), newClient(web.Options{})
 	asking, giveUp := context.WithCancel(bounded)
 	defer giveUp()
-	done := make(chan error, 1)
+	answered, ended := context.WithCancelCause(bounded)
+	load := spec.StartLoad()
 	go func() {
-		_, err := client.Get(asking, server.URL("/silent"))
-		done <- err
+		response, err := client.Get(asking, server.URL("/silent"))
+		ended(cmp.Or(err, fmt.Errorf("the response that is never to come: %s", told(response))))
 	}()
-	Expect(server.AwaitWaiting(bounded)).To(Succeed(), "the request, at the server")
+	err := server.AwaitWaiting(answered)
+	load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), "the request, at the server")
 	giveUp()
-	Expect(<-done).To(MatchError(context.Canceled))
+	<-answered.Done()
+	Expect(context.Cause(answered)).To(MatchError(context.Canceled), "what the client says that gave up")
 	Expect(server.AwaitAbandoned(bounded)).To(Succeed(), "the end of the request, at the server")
 })
 
