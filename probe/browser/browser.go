@@ -15,7 +15,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
 )
 
@@ -43,7 +47,7 @@ func InsideOnly(names map[string]string) string {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		rules += fmt.Sprintf("MAP %s %s, ", name, names[name])
 	}
-	return rules + "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE [::1]"
+	return rules + "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1, EXCLUDE ::1, EXCLUDE [::1]"
 }
 
 // Options says how to start a browser.
@@ -99,4 +103,53 @@ func Start(ctx context.Context, o Options) (page context.Context, stop func() er
 		return nil, nil, fmt.Errorf("start %s: %w", path, errors.Join(err, stop()))
 	}
 	return page, stop, nil
+}
+
+// Major is the version of the browser whose page it is.
+func Major(page context.Context) (int, error) {
+	version, err := call(page, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		return 0, fmt.Errorf("ask the browser for its version: %w", err)
+	}
+	_, number, _ := strings.Cut(version.Product, "/") // "HeadlessChrome/142.0.7444.59"
+	number, _, _ = strings.Cut(number, ".")
+	major, err := strconv.Atoi(number)
+	if err != nil {
+		return 0, fmt.Errorf("read the browser's version %q: %w", version.Product, err)
+	}
+	return major, nil
+}
+
+// twoPermissions is the version since which connecting to loopback has a permission
+// of its own, apart from that for the local network
+// (https://wicg.github.io/local-network-access/).
+const twoPermissions = 145
+
+// AllowLoopback gives the pages of an origin what a user is asked for: leave to
+// connect to loopback.
+func AllowLoopback(page context.Context, origin string) error {
+	major, err := Major(page)
+	if err != nil {
+		return err
+	}
+	name := "loopback-network"
+	if major < twoPermissions {
+		name = "local-network-access"
+	}
+	_, err = call(page, browser.SetPermission, browser.SetPermissionParams{
+		Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted, Origin: origin,
+	})
+	if err != nil {
+		return fmt.Errorf("allow %s to connect to loopback: %w", origin, err)
+	}
+	return nil
+}
+
+// call gives a command of the DevTools protocol and returns its result.
+func call[P, R any](page context.Context, c cdp.Command[P, R], params P) (result R, err error) {
+	err = chromedp.Do(page, chromedp.Func(func(ctx context.Context, target *chromedp.Target) (err error) {
+		result, err = cdp.Call(ctx, target, c, params)
+		return err
+	}))
+	return result, err
 }
