@@ -81,7 +81,7 @@ func (i *inspector) measure(ctx context.Context, cold bool, connections int) err
 	result, err := web.Plan{
 		URL: i.url.String(), Requests: t.Requests, Connections: connections,
 		Options: web.Options{Version: web.HTTP1, TLS: unverified(), Fresh: cold, Connections: connections},
-		Timeout: i.Timeout,
+		Header:  i.Header, Timeout: i.Timeout,
 		Wrong: func(r *web.Response) error {
 			if r.Status != i.page.Status {
 				return fmt.Errorf("status %d, where the first answer had %d", r.Status, i.page.Status)

@@ -140,4 +140,3 @@ func (i *inspector) answer(ctx context.Context, q question) report.Check {
 func unverified() *tls.Config {
 	return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
 }
-

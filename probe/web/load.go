@@ -20,6 +20,8 @@ type Plan struct {
 	// Options are those of the client. Fresh ones make a cold load, in which every
 	// request has to look up, connect and make its handshake.
 	Options Options
+	// Header is sent with each; a Host in it is the one to send.
+	Header http.Header
 	// Timeout bounds one request.
 	Timeout time.Duration
 	// Wrong says what is wrong with a response, and nil where nothing is.
@@ -113,7 +115,7 @@ func (p Plan) Run(ctx context.Context) (*Load, error) {
 func (l *loader) one(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, l.plan.Timeout)
 	defer cancel()
-	response, err := l.client.Get(ctx, l.plan.URL)
+	response, err := l.plan.ask(ctx, l.client)
 	if err == nil {
 		err = l.plan.wrong(response)
 	}
@@ -133,6 +135,17 @@ func (l *loader) one(ctx context.Context) {
 	if response.Reused != l.plan.Options.Fresh {
 		l.timings = append(l.timings, response.Timings)
 	}
+}
+
+func (p Plan) ask(ctx context.Context, client *Client) (*Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	if p.Header != nil {
+		r.Header, r.Host = p.Header.Clone(), p.Header.Get("Host")
+	}
+	return client.Ask(ctx, r)
 }
 
 func (p Plan) wrong(r *Response) error {
