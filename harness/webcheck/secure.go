@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -27,13 +29,15 @@ const triedVersion = 2 * time.Second
 
 func speaks(ctx context.Context, i *inspector, c *report.Check) {
 	i.versions = append(i.versions, i.page.Version)
-	if i.answersIn(ctx, web.HTTP2) == nil {
+	if i.answersIn(ctx, web.HTTP2, i.url) == nil {
 		i.versions = append(i.versions, web.HTTP2)
 	}
-	if offered := i.page.Header.Get("Alt-Svc"); i.secure() && strings.Contains(offered, "h3=") {
-		err := i.answersIn(ctx, web.HTTP3)
+	if port, offered := i.offersHTTP3(); offered {
+		there := *i.url
+		there.Host = net.JoinHostPort(i.url.Hostname(), port)
+		err := i.answersIn(ctx, web.HTTP3, &there)
 		if err != nil {
-			c.Break(check.Fail, fmt.Sprintf("it offers HTTP/3 (Alt-Svc: %s), which does not answer: %s", offered, i.saw(err)))
+			c.Break(check.Fail, fmt.Sprintf("it offers HTTP/3 on port %s (Alt-Svc: %s), which does not answer: %s", port, i.page.Header.Get("Alt-Svc"), i.saw(err)))
 		} else {
 			i.versions = append(i.versions, web.HTTP3)
 		}
@@ -45,7 +49,19 @@ func speaks(ctx context.Context, i *inspector, c *report.Check) {
 	c.Note("versions", "%s", strings.Join(names, ", "))
 }
 
-func (i *inspector) answersIn(ctx context.Context, version web.Version) error {
+// http3 is an alternative in Alt-Svc (RFC 7838 3): that of HTTP/3 on the same host.
+var http3 = regexp.MustCompile(`(?:^|[,\s])h3=":(\d+)"`)
+
+// offersHTTP3 returns the port on which the server says that it speaks HTTP/3.
+func (i *inspector) offersHTTP3() (port string, offered bool) {
+	match := http3.FindStringSubmatch(strings.Join(i.page.Header.Values("Alt-Svc"), ", "))
+	if match == nil || !i.secure() {
+		return "", false
+	}
+	return match[1], true
+}
+
+func (i *inspector) answersIn(ctx context.Context, version web.Version, u *url.URL) error {
 	client, err := web.New(web.Options{Version: version, TLS: unverified()})
 	if err != nil {
 		return err
@@ -53,7 +69,7 @@ func (i *inspector) answersIn(ctx context.Context, version web.Version) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, min(triedVersion, i.Timeout))
 	defer cancel()
-	response, err := i.ask(ctx, client, http.MethodGet)
+	response, err := i.askFor(ctx, client, http.MethodGet, u)
 	if err == nil && response.Version != version {
 		return fmt.Errorf("it answered in %s", response.Version)
 	}
