@@ -31,7 +31,7 @@ func inspected() *Result {
 		Target: Asked{
 			URL: "http://localhost:8080/", Final: "http://localhost:8080/app", Addresses: []string{"127.0.0.1:8080", "[::1]:8080"},
 			Listeners: []listeners.Listener{{
-				Protocol: "tcp", Address: netip.IPv4Unspecified(), Port: 8080, Scope: "every interface", PID: 812, Process: "node", User: "dev", UID: 1000,
+				Protocol: "tcp", Address: netip.IPv4Unspecified(), Port: 8080, Scope: "every", PID: 812, Process: "node", User: "dev", UID: 1000,
 				Owners: []listeners.Owner{{PID: 812, Process: "node"}},
 			}},
 			Status: 200, Versions: []web.Version{web.HTTP1, web.HTTP2}, Server: "evil\x1b[31m",
