@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type Plan struct {
 	Header http.Header
 	// Timeout bounds one request.
 	Timeout time.Duration
+	// MaxFailed is how many failures end the load; 0 is no bound.
+	MaxFailed int
 	// Wrong says what is wrong with a response, and nil where nothing is.
 	Wrong func(*Response) error
 }
@@ -34,7 +37,7 @@ type Load struct {
 	// how many did not, with the first few errors.
 	Answered, Failed int
 	Errors           []error
-	// Connections is how many were made for them.
+	// Connections is how many there were for those that were answered.
 	Connections int
 	Took        time.Duration
 	// Steps are those of the requests whose connection was as the plan has it: new for
@@ -81,6 +84,8 @@ type loader struct {
 	mu      sync.Mutex
 	load    Load
 	timings []Timings
+	// from are the client's ends of the connections.
+	from map[netip.AddrPort]struct{}
 }
 
 // Run loads a server. What goes wrong with a request is in the Load: the error is for
@@ -95,20 +100,30 @@ func (p Plan) Run(ctx context.Context) (*Load, error) {
 		return nil, err
 	}
 	defer client.Close()
-	l := &loader{plan: p, client: client, timings: make([]Timings, 0, p.Requests)}
+	l := &loader{plan: p, client: client, timings: make([]Timings, 0, p.Requests), from: map[netip.AddrPort]struct{}{}}
 	began := time.Now()
 	var workers sync.WaitGroup
 	for range min(p.Connections, p.Requests) {
 		workers.Go(func() {
-			for ctx.Err() == nil && l.taken.Add(1) <= int64(p.Requests) {
+			for ctx.Err() == nil && !l.failedEnough() && l.taken.Add(1) <= int64(p.Requests) {
 				l.one(ctx)
 			}
 		})
 	}
 	workers.Wait()
-	l.load.Took = time.Since(began)
+	l.load.Took, l.load.Connections = time.Since(began), len(l.from)
+	if p.Options.Fresh {
+		l.load.Connections = l.load.Answered // whose ports may be the same, one after the other
+	}
 	l.sum()
 	return &l.load, context.Cause(ctx)
+}
+
+// failedEnough says whether the load ends by its failures.
+func (l *loader) failedEnough() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.plan.MaxFailed > 0 && l.load.Failed >= l.plan.MaxFailed
 }
 
 // one makes one request.
@@ -129,9 +144,7 @@ func (l *loader) one(ctx context.Context) {
 		return
 	}
 	l.load.Answered++
-	if !response.Reused {
-		l.load.Connections++
-	}
+	l.from[response.Local] = struct{}{}
 	if response.Reused != l.plan.Options.Fresh {
 		l.timings = append(l.timings, response.Timings)
 	}

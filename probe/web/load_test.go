@@ -55,6 +55,10 @@ func TestALoadCountsWhatFails(t *testing.T) {
 	g.Expect(load.Errors).To(And(HaveLen(3), HaveEach(MatchError(ContainSubstring("404 Not Found")))))
 	g.Expect(load.Total).To(BeZero())
 
+	load, err = web.Plan{URL: server.URL("/nowhere"), Requests: 10, Connections: 1, MaxFailed: 2, Timeout: patience}.Run(within(t))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(load.Failed).To(Equal(2))
+
 	wrong := errors.New("not what was wanted")
 	load, err = web.Plan{
 		URL: server.URL("/"), Requests: 1, Connections: 1, Timeout: patience,

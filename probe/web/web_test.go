@@ -186,23 +186,23 @@ func TestErrorsTellTheStep(t *testing.T) {
 	tls, garbage := serve(t, webserver.Config{TLS: secure}), sends(t, "SSH-2.0-OpenSSH_9.2\r\n")
 	cut := sends(t, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
 	closed := closedPort(t)
-	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
 	for name, c := range map[string]struct {
-		ctx  context.Context
-		url  string
-		step web.Step
-		want error
+		limit time.Duration
+		url   string
+		step  web.Step
+		want  error
 	}{
-		"refused":           {within(t), "http://" + closed + "/", web.Connect, syscall.ECONNREFUSED},
-		"not trusted":       {within(t), tls.URL("/"), web.Secure, nil},
-		"silent":            {short, silent.URL("/"), web.Header, context.DeadlineExceeded},
-		"garbage":           {within(t), "http://" + garbage + "/", web.Header, nil},
-		"cut off":           {within(t), "http://" + cut + "/", web.Body, nil},
-		"no TLS over there": {within(t), "https://" + garbage + "/", web.Secure, nil},
+		"refused":           {patience, "http://" + closed + "/", web.Connect, syscall.ECONNREFUSED},
+		"not trusted":       {patience, tls.URL("/"), web.Secure, nil},
+		"silent":            {50 * time.Millisecond, silent.URL("/"), web.Header, context.DeadlineExceeded},
+		"garbage":           {patience, "http://" + garbage + "/", web.Header, nil},
+		"cut off":           {patience, "http://" + cut + "/", web.Body, nil},
+		"no TLS over there": {patience, "https://" + garbage + "/", web.Secure, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := newClient(t, web.Options{}).Get(c.ctx, c.url)
+			ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+			defer cancel()
+			_, err := newClient(t, web.Options{}).Get(ctx, c.url)
 			failed, is := errors.AsType[*web.Error](err)
 			if !is || failed.Step != c.step || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error is %v; want it in the step %q, of %v", err, c.step, c.want)

@@ -85,9 +85,8 @@ type Server struct {
 	shut    func() error
 	serving sync.WaitGroup
 
-	notes *notes
-	// next lets the next event of a stream go.
-	next chan struct{}
+	notes   *notes
+	streams streams
 	// waiting takes a word of each request that waits, and abandoned of each that was
 	// given up meanwhile.
 	waiting, abandoned chan struct{}
@@ -119,8 +118,8 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		return nil, errors.New("HTTP/3 is served over TLS alone (RFC 9114 3.1)")
 	}
 	s := &Server{
-		config: c, notes: newNotes(),
-		next: make(chan struct{}), waiting: make(chan struct{}, manyWords), abandoned: make(chan struct{}, manyWords), closed: make(chan struct{}, manyWords),
+		config: c, notes: newNotes(), streams: streams{byName: map[string]chan struct{}{}},
+		waiting: make(chan struct{}, manyWords), abandoned: make(chan struct{}, manyWords), closed: make(chan struct{}, manyWords),
 	}
 	s.ended, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	serve := s.listenTCP
@@ -191,7 +190,7 @@ func (s *Server) connState(conn net.Conn, state http.ConnState) {
 		s.connections.Add(1)
 	case http.StateIdle:
 		if s.config.CloseIdle {
-			_ = conn.Close()
+			go conn.Close() // before, while or after the next request comes
 		}
 	case http.StateClosed:
 		tell(s.closed)
@@ -279,5 +278,8 @@ func (s *Server) Close() error {
 
 func (s *Server) end() error {
 	s.cancel()
-	return s.shut()
+	if err := s.shut(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }
