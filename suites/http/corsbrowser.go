@@ -1,11 +1,13 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +25,9 @@ import (
 // busy machine may need many times that.
 const corsDeadline = 40 * time.Second
 
-// visit is a page that is opened, by its site and path, and a script that runs in it:
-// the body of an async function, which returns an object of strings. In it, IPV6 says
+// visit is a page that is opened, by its site and path, and a script that runs in it.
+// Without a path any page of the site will do, the one before too. The script is the
+// body of an async function, which returns an object of strings. In it, IPV6 says
 // whether there is ::1, at(site, path) is the URL of a check's own path, and ask(URL,
 // options) is a fetch(): it returns "read" with the status where the page may read the
 // answer, and "refused" where not.
@@ -85,6 +88,7 @@ var browse = sandbox.Register("http/browse", func(ctx context.Context, _ *sandbo
 	page, stop, err := browser.Start(ctx, browser.Options{Folder: folder, Flags: map[string]string{
 		"host-resolver-rules":        browser.InsideOnly(map[string]string{foreignName: "127.0.0.1"}),
 		"ip-address-space-overrides": "127.0.0.1:" + publicPort + "=public,[::1]:" + publicPort + "=public",
+		"process-per-site":           "true",
 		"ignore-certificate-errors":  "true", // that of the sites is of this run's own authority
 	}})
 	if err != nil {
@@ -92,46 +96,62 @@ var browse = sandbox.Register("http/browse", func(ctx context.Context, _ *sandbo
 	}
 	b = browsed{Seen: map[string]seenInBrowser{}}
 	if b.Major, err = browser.Major(page); err == nil {
-		for _, id := range ids {
-			b.Seen[id] = s.visit(page, id, visits[id])
-		}
+		s.visitAll(page, ids, b.Seen)
 	}
 	return b, errors.Join(err, stop())
 })
 
-// visit opens the pages of a check, one after the other, and runs their scripts.
-func (s *sites) visit(page context.Context, id string, all []visit) seenInBrowser {
-	seen := seenInBrowser{Answers: map[string]string{}, IPv6: s.ipv6}
-	for _, v := range all {
-		if !s.ipv6 && strings.Contains(v.site, "[::1]") {
-			continue
-		}
-		url := fmt.Sprintf("%s/%s/%s", v.site, id, v.path)
-		script := fmt.Sprintf("(async () => {const ID = %q, IPV6 = %t;%s\n%s})()", id, s.ipv6, prelude, v.script)
-		answers, err := run(page, v, url, script)
-		if err != nil {
-			seen.Broken = fmt.Sprintf("%s: %v", url, err)
-			break
-		}
-		maps.Copy(seen.Answers, answers)
+// visitAll makes the visits of some checks, those of one check in their order. What
+// shares a site comes together: the browser starts a process for each site.
+func (s *sites) visitAll(page context.Context, ids []string, all map[string]seenInBrowser) {
+	left := map[string][]visit{}
+	for _, id := range ids {
+		left[id] = visits[id]
+		all[id] = seenInBrowser{Answers: map[string]string{}, IPv6: s.ipv6}
 	}
-	seen.Hits = s.of(id)
-	return seen
+	next := func(id string) bool { return len(left[id]) > 0 && left[id][0].site == s.site }
+	for len(ids) > 0 {
+		at := max(0, slices.IndexFunc(ids, next))
+		id := ids[at]
+		v := left[id][0]
+		left[id] = left[id][1:]
+		seen := all[id]
+		if s.ipv6 || !strings.Contains(v.site, "[::1]") {
+			answers, err := s.run(page, id, v)
+			if err != nil {
+				seen.Broken = fmt.Sprintf("%s/%s: %v", v.site, v.path, err)
+				left[id] = nil
+			}
+			maps.Copy(seen.Answers, answers)
+		}
+		if len(left[id]) == 0 {
+			seen.Hits = s.of(id)
+			ids = slices.Delete(slices.Clone(ids), at, at+1)
+		}
+		all[id] = seen
+	}
 }
 
-func run(page context.Context, v visit, url, script string) (map[string]string, error) {
+// run makes one visit.
+func (s *sites) run(page context.Context, id string, v visit) (map[string]string, error) {
 	if v.granted {
 		if err := browser.AllowLoopback(page, v.site); err != nil {
 			return nil, err
 		}
 	}
-	mark := "?" + opened
-	if strings.Contains(url, "?") {
-		mark = "&" + opened
+	if v.path != "" || s.site != v.site {
+		url := fmt.Sprintf("%s/%s/%s", v.site, id, cmp.Or(v.path, "nobody"))
+		mark := "?" + opened
+		if strings.Contains(url, "?") {
+			mark = "&" + opened
+		}
+		s.site = ""
+		if err := chromedp.Do(page, chromedp.Navigate(url+mark)); err != nil {
+			return nil, err
+		}
+		s.site = v.site
 	}
-	if err := chromedp.Do(page, chromedp.Navigate(url+mark)); err != nil {
-		return nil, err
-	}
+	script := fmt.Sprintf("(async () => {const ID = %q, IPV6 = %t;%s\n%s})()", id, s.ipv6, prelude, v.script)
 	return chromedp.Run(page, chromedp.Evaluate[map[string]string](script, chromedp.EvalAwaitPromise))
 }
 

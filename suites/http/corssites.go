@@ -66,6 +66,7 @@ type hit struct {
 // sites serve and note what they are asked.
 type sites struct {
 	ipv6    bool
+	site    string // the one whose page the browser has open
 	servers []*http.Server
 
 	mu   sync.Mutex
