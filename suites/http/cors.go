@@ -46,7 +46,7 @@ func startAsking(ctx SpecContext) *asking {
 	a.client, err = web.New(web.Options{Version: web.HTTP1})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(a.client.Close)
-	spec.Flow("tcp", netip.MustParseAddrPort(address))
+	spec.Flow("tcp", netip.AddrPortFrom(netip.MustParseAddrPort(address).Addr(), 0))
 	return a
 }
 

@@ -187,7 +187,7 @@ func enforces(text string, since int, c check.Check, all []visit, judge func(see
 	c.Causes = append(c.Causes, otherPolicy, otherServer)
 	c.Remedies = append(c.Remedies, seePolicy, seeServer)
 	visits[c.ID] = all
-	return inBrowser.It(suite, text, c, func(_ ginkgo.SpecContext, b browsed, err error) {
+	return inBrowser.It(suite, text, c, 1, func(_ ginkgo.SpecContext, b browsed, err error) {
 		if errors.Is(err, browser.ErrNone) {
 			spec.Skip(aBrowser, err.Error())
 		}

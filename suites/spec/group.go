@@ -30,11 +30,12 @@ func NewGroup[Seen any](do func(ctx context.Context, ids []string) (Seen, error)
 
 // It declares a check of the group and what judges it. The error is that of what
 // was done, with a sandbox that was refused and a machine that had no processor to
-// spare taken care of.
-func (g Group[Seen]) It(s *Suite, text string, c check.Check, judge func(ginkgo.SpecContext, Seen, error)) bool {
+// spare taken care of. The offset is how many functions stand between it and the
+// declaration's place.
+func (g Group[Seen]) It(s *Suite, text string, c check.Check, offset ginkgo.Offset, judge func(ginkgo.SpecContext, Seen, error)) bool {
 	jobs.known[c.ID] = knownJob{group: g.do}
 	c.Sandboxed = true
-	return s.declare(text, c, types.NewCodeLocation(1), func(ctx ginkgo.SpecContext) {
+	return s.declare(text, c, types.NewCodeLocation(1+int(offset)), func(ctx ginkgo.SpecContext) {
 		outcome := jobs.await(ctx, c.ID)
 		skipIfRefused(outcome.err)
 		outcome.load.ExcuseTimeout(outcome.err)
