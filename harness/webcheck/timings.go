@@ -3,6 +3,7 @@ package webcheck
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/web"
@@ -35,7 +36,7 @@ type Timing struct {
 	TLS       Steps `json:"tls"`
 	FirstByte Steps `json:"first_byte"`
 	Total     Steps `json:"total"`
-	// Errors are the first few, as text.
+	// Errors are the first few, each once, as text.
 	Errors []string `json:"errors"`
 }
 
@@ -94,7 +95,9 @@ func (i *inspector) measure(ctx context.Context, cold bool, connections int) err
 	}
 	t.Failed, t.RatePerS = result.Failed, result.RatePerS()
 	for _, e := range result.Errors {
-		t.Errors = append(t.Errors, e.Error())
+		if said := i.saw(e); !slices.Contains(t.Errors, said) {
+			t.Errors = append(t.Errors, said)
+		}
 	}
 	for _, step := range []struct {
 		to   *Steps
