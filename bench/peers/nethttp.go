@@ -6,8 +6,9 @@ import (
 	"github.com/loopcheck/loopcheck/probe/socktable"
 )
 
-// The peer net/http is that package as anybody would use it, without a benchmark around it. Its
-// client and its server are this program once more, by the first argument.
+// The peer net/http is that package as anybody would use it, without a benchmark
+// around it. Its client and its server are this program once more, by the first
+// argument.
 const (
 	netHTTPName   = "net/http"
 	netHTTPClient = "net-http-client"

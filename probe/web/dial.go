@@ -31,9 +31,8 @@ var hostsFile = &net.Resolver{
 	Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errNoNameServer },
 }
 
-// dialer gives an address that does not answer up before a request does: on loopback
-// an answer takes microseconds. Where a name has addresses of both families it tries
-// them in turns (RFC 8305).
+// dialer connects to the first address of a name that answers. Where it has some of
+// both families, the other's turn comes after 300 ms, or a refusal (RFC 8305).
 var dialer = net.Dialer{Resolver: hostsFile, ControlContext: ownAddress}
 
 // ownAddress refuses to connect to another machine.

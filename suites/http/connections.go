@@ -118,9 +118,7 @@ type dialed struct {
 // connect connects to a server by itself. It ends with the context and the spec.
 func connect(ctx context.Context, server *webserver.Server) dialed {
 	GinkgoHelper()
-	load := spec.StartLoad()
 	conn, err := web.DialContext(ctx, "tcp", server.Addr().String())
-	load.ExcuseTimeout(err)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = conn.Close() })
 	if deadline, limited := ctx.Deadline(); limited {

@@ -98,7 +98,8 @@ func TestChecksFailWhereSomethingAnswersInBetween(t *testing.T) {
 	everyone := map[string]string{}
 	for _, c := range check.All() {
 		// These are not answered by what a handler answers, or have no server of it.
-		if !slices.Contains([]string{"HTTP-023", "HTTP-025", "HTTP-026", "HTTP-027", "HTTP-034", "HTTP-036", "HTTP-037", "HTTP-038", "HTTP-039", "HTTP-065"}, c.ID) {
+		others := c.ID >= "HTTP-040" && c.ID <= "HTTP-059"
+		if !others && !slices.Contains([]string{"HTTP-023", "HTTP-025", "HTTP-026", "HTTP-027", "HTTP-034", "HTTP-036", "HTTP-037", "HTTP-038", "HTTP-039", "HTTP-065"}, c.ID) {
 			everyone[c.ID] = "502"
 		}
 	}

@@ -75,7 +75,7 @@ func openEvents(ctx context.Context, client *web.Client, server *webserver.Serve
 	}
 	load := spec.StartLoad()
 	response, err := client.Stream(ctx, request)
-	load.ExcuseTimeout(err)
+	excuse(load, err)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = response.Body.Close() })
 	Expect(status(response.StatusCode)).To(Equal(status(http.StatusOK)), "GET of events")
@@ -121,7 +121,7 @@ var _ = suite.It("carries WebSocket messages both ways, answers a ping, and clos
 	conn, _, err := websocket.Dial(bounded, server.URL("/socket"), &websocket.DialOptions{
 		HTTPClient: &http.Client{Transport: transport}, Subprotocols: []string{"echo"},
 	})
-	load.ExcuseTimeout(err)
+	excuse(load, err)
 	Expect(err).NotTo(HaveOccurred(), "open a WebSocket")
 	DeferCleanup(func() { _ = conn.CloseNow() })
 	conn.SetReadLimit(webserver.MaxMessageBytes)
@@ -139,7 +139,7 @@ var _ = suite.It("carries WebSocket messages both ways, answers a ping, and clos
 	} {
 		writeInFragments(bounded, conn, m.kind, m.message, fragment)
 		kind, got, err := conn.Read(bounded)
-		load.ExcuseTimeout(err)
+		excuse(load, err)
 		Expect(err).NotTo(HaveOccurred(), "the echo of %s", m.what)
 		Expect(kind).To(Equal(m.kind), "the kind of the echo of %s", m.what)
 		expectBytes(got, m.message, "the echo of "+m.what)

@@ -95,7 +95,7 @@ func refusedAt(ctx context.Context, server *webserver.Server, trust *tls.Config)
 	GinkgoHelper()
 	load := spec.StartLoad()
 	response, err := newClient(web.Options{TLS: trust}).Get(ctx, server.URL("/"))
-	load.ExcuseTimeout(err)
+	excuse(load, err)
 	Expect(err).To(HaveOccurred(), "a handshake that must fail: %s", told(response))
 	var failed *web.Error
 	Expect(errors.As(err, &failed)).To(BeTrueBecause("it is another error: %v", err))

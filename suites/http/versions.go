@@ -48,7 +48,7 @@ func atOnce(ctx context.Context, client *web.Client, server *webserver.Server) {
 	}
 	asking.Wait()
 	for i, response := range responses {
-		load.ExcuseTimeout(failures[i])
+		excuse(load, failures[i])
 		Expect(failures[i]).NotTo(HaveOccurred(), "request %d of %d", i+1, requests)
 		Expect(response.Version).To(Equal(web.HTTP2), "the version of response %d", i+1)
 		Expect(seenBy(response).Version).To(Equal(string(web.HTTP2)), "the version that the server saw of request %d", i+1)
@@ -85,7 +85,7 @@ var _ = suite.It("answers other streams of HTTP/2 while one is not read", check.
 	Expect(err).NotTo(HaveOccurred())
 	load := spec.StartLoad()
 	unread, err := client.Stream(bounded, request)
-	load.ExcuseTimeout(err)
+	excuse(load, err)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { _ = unread.Body.Close() })
 
@@ -93,7 +93,7 @@ var _ = suite.It("answers other streams of HTTP/2 while one is not read", check.
 		expectPage(get(bounded, client, server.URL("/")))
 	}
 	body, err := io.ReadAll(unread.Body)
-	load.ExcuseTimeout(err)
+	excuse(load, err)
 	Expect(err).NotTo(HaveOccurred(), "read what was left unread")
 	expectBytes(body, webserver.Pattern(largeBytes), "what was left unread")
 	Expect(server.Connections()).To(Equal(1), "connections that the server was given")
