@@ -25,6 +25,7 @@ var numbered = []struct {
 	{"FW", 1, 24},
 	{"LAT", 1, 8},
 	{"HTTP", 1, 39},  // protocol
+	{"HTTP", 40, 59}, // other origins: CORS, cookies, browsers
 	{"HTTP", 60, 65}, // load
 }
 

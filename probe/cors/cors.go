@@ -74,12 +74,12 @@ func ParseOrigin(text string) (string, error) {
 		return wrong("a pattern is not supported")
 	}
 	host := strings.ToLower(u.Hostname())
-	if addr, err := netip.ParseAddr(host); err == nil {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" { // URLs have no zones
 		host = addr.String()
 		if addr.Is6() {
 			host = "[" + host + "]"
 		}
-	} else if host == "" || strings.Contains(host, ":") {
+	} else if host == "" || strings.ContainsFunc(host, notInNames) {
 		return wrong("its host is no name and no address")
 	}
 	port := u.Port()
@@ -97,6 +97,12 @@ func ParseOrigin(text string) (string, error) {
 		return u.Scheme + "://" + host, nil
 	}
 	return u.Scheme + "://" + host + ":" + port, nil
+}
+
+// notInNames says whether a host's name may not hold a character. What is beyond ASCII
+// browsers write as xn--… (RFC 5890).
+func notInNames(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("-._", c)
 }
 
 // Validate says what of a policy browsers would refuse or never match.

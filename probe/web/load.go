@@ -21,6 +21,8 @@ type Plan struct {
 	// Options are those of the client. Fresh ones make a cold load, in which every
 	// request has to look up, connect and make its handshake.
 	Options Options
+	// Header is sent with each; a Host in it is the one to send.
+	Header http.Header
 	// Timeout bounds one request.
 	Timeout time.Duration
 	// MaxFailed is how many failures end the load; 0 is no bound.
@@ -128,7 +130,7 @@ func (l *loader) failedEnough() bool {
 func (l *loader) one(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, l.plan.Timeout)
 	defer cancel()
-	response, err := l.client.Get(ctx, l.plan.URL)
+	response, err := l.plan.ask(ctx, l.client)
 	if err == nil {
 		err = l.plan.wrong(response)
 	}
@@ -146,6 +148,17 @@ func (l *loader) one(ctx context.Context) {
 	if response.Reused != l.plan.Options.Fresh {
 		l.timings = append(l.timings, response.Timings)
 	}
+}
+
+func (p Plan) ask(ctx context.Context, client *Client) (*Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	if p.Header != nil {
+		r.Header, r.Host = p.Header.Clone(), p.Header.Get("Host")
+	}
+	return client.Ask(ctx, r)
 }
 
 func (p Plan) wrong(r *Response) error {
