@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/audit"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/terminal"
+	"github.com/loopcheck/loopcheck/suites/containers"
 )
 
 func newExplain(a *app) *cobra.Command {
@@ -54,9 +56,10 @@ func newExplain(a *app) *cobra.Command {
 	}
 }
 
-// lookup finds a check of the catalogue, or one of the audit's.
+// lookup finds a check of the catalogue, one of the audit's, or one of real
+// containers.
 func lookup(id string) (check.Check, bool) {
-	for _, c := range audit.Checks() {
+	for _, c := range slices.Concat(audit.Checks(), containers.EngineChecks()) {
 		if c.ID == id {
 			return c, true
 		}

@@ -44,6 +44,24 @@ func addPort(bridge, port string) error {
 	})
 }
 
+// Bridges are the bridges among the interfaces of the calling thread's network
+// namespace.
+func Bridges() (names []string, err error) {
+	err = change(func(conn *rtnetlink.Conn) error {
+		links, err := conn.Link.List()
+		for _, l := range links {
+			if l.Attributes != nil && l.Attributes.Info != nil && l.Attributes.Info.Kind == "bridge" {
+				names = append(names, l.Attributes.Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the bridges: %w", err)
+	}
+	return names, nil
+}
+
 // SetHairpin has a bridge send frames out of the port that they came in through,
 // or, as by default, not (hairpin, ip-link(8)). It takes CAP_NET_ADMIN, and is for
 // namespaces that are one's own.

@@ -60,7 +60,7 @@ func askInside(ctx context.Context, in *sandbox.Inside, p plan) (seen outcome, e
 			}
 			seen.Asked = append(seen.Asked, a)
 			if q.seen(a.Reply) != q.Want {
-				seen.Why = explain(ctx, in, q, set)
+				seen.Why = p.explain(ctx, in, q, set)
 				return seen, nil
 			}
 		}

@@ -15,7 +15,10 @@ import (
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
-var suite = spec.NewSuiteOnRequest("containers", "Containers: what localhost means there", 1020)
+// Name is that of the suite.
+const Name = "containers"
+
+var suite = spec.NewSuiteOnRequest(Name, "Containers: what localhost means there", 1020)
 
 var (
 	bridgeDevices = check.Need{

@@ -15,7 +15,7 @@ import (
 // explain looks for what made the reply to a question another than was wanted: a
 // setting of the host that is not as it was set, and the rule that drops the
 // packet, in whichever zone. It finds nothing where neither is the reason.
-func explain(ctx context.Context, in *sandbox.Inside, q question, set map[string]string) (found []string) {
+func (p plan) explain(ctx context.Context, in *sandbox.Inside, q question, set map[string]string) (found []string) {
 	expected := map[string]string{"net.ipv4.ip_forward": "1"}
 	maps.Copy(expected, set)
 	for _, name := range slices.Sorted(maps.Keys(expected)) {
@@ -23,7 +23,7 @@ func explain(ctx context.Context, in *sandbox.Inside, q question, set map[string
 			found = append(found, fmt.Sprintf("%s of the host is %s, and was set to %s", name, value, expected[name]))
 		}
 	}
-	for _, zone := range []string{host, q.From} {
+	for _, zone := range append([]string{host}, p.Zones...) {
 		var rule string
 		err := in.Do(zone, func() (err error) {
 			rule, err = dropping(ctx, in, q)
