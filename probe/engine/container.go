@@ -50,6 +50,12 @@ type Container struct {
 
 // Run starts a container and waits until its service listens.
 func (s *Session) Run(ctx context.Context, o Options) (*Container, error) {
+	c, err := s.start(ctx, o)
+	s.tried(err)
+	return c, err
+}
+
+func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	name, err := s.next()
 	if err != nil {
 		return nil, err
@@ -93,7 +99,9 @@ func (s *Session) Run(ctx context.Context, o Options) (*Container, error) {
 	defer cancel()
 	var ready Answer
 	if err := c.receive(ctx, &ready); err != nil {
-		return nil, errors.Join(err, c.Close(ctx))
+		// What the engine says of it is whole once its command has ended.
+		closeErr := c.Close(ctx)
+		return nil, errors.Join(c.failure(err), closeErr)
 	}
 	if ready.Failed != "" {
 		return nil, errors.Join(fmt.Errorf("in the container: %s", ready.Failed), c.Close(ctx))
@@ -108,13 +116,15 @@ func (c *Container) receive(ctx context.Context, a *Answer) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.command.Process.Kill() })
 	defer stop()
 	err := c.decoder.Decode(a)
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s run: wait for the container: %w", c.session.Name, ctx.Err())
-	case err != nil:
-		return &CommandError{Command: c.session.Name + " run", Said: c.said.String(), Err: err}
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for the container: %w", ctx.Err())
 	}
-	return nil
+	return err
+}
+
+// failure is an error of receive with what the engine said.
+func (c *Container) failure(err error) error {
+	return &CommandError{Command: c.session.Name + " run", Said: c.said.String(), Err: err}
 }
 
 // Dial asks the service at an address from within the container. The address may
@@ -128,7 +138,10 @@ func (c *Container) Dial(ctx context.Context, to Address) (Answer, error) {
 		return Answer{}, fmt.Errorf("ask within the container: %w", err)
 	}
 	var a Answer
-	return a, c.receive(ctx, &a)
+	if err := c.receive(ctx, &a); err != nil {
+		return Answer{}, c.failure(err)
+	}
+	return a, nil
 }
 
 // Address is the container's own in IPv4; the zero Addr where it has none.

@@ -28,6 +28,8 @@ type Session struct {
 	networks   []string
 	containers []*Container
 	closed     bool
+	started    bool
+	broken     error
 }
 
 // Start removes what sessions left whose process was killed, and loads an image of
@@ -83,7 +85,24 @@ func ofTheDead(name string) bool {
 	return ours && more && err == nil && pid > 0 && !alive(pid)
 }
 
-// Network makes a bridge network and returns its name.
+// Broken is why the first container could not be started, if it could not, and none
+// was since.
+func (s *Session) Broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// tried takes note of how the start of a container ended.
+func (s *Session) tried(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started = s.started || err == nil; !s.started {
+		s.broken = err
+	}
+}
+
+// Network makes a bridge network that is kept apart from others, and returns its name.
 func (s *Session) Network(ctx context.Context) (string, error) {
 	name, err := s.next()
 	if err != nil {
@@ -94,7 +113,12 @@ func (s *Session) Network(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	s.networks = append(s.networks, name) // also where it is made after the deadline
 	s.mu.Unlock()
-	_, err = s.run(ctx, "network", "create", name)
+	arguments := []string{"network", "create"}
+	if s.Name == "podman" {
+		// Docker keeps all apart, Podman those that say so (podman-network-create(1)).
+		arguments = append(arguments, "--opt", "isolate=true")
+	}
+	_, err = s.run(ctx, append(arguments, name)...)
 	return name, err
 }
 

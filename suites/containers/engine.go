@@ -23,6 +23,11 @@ const InContainer = "the container"
 // second each, or some with the vfs storage driver on a slow disk.
 const engineTimeout = 2 * time.Minute
 
+var startingEngine = check.Need{
+	Name: "an engine that starts containers",
+	How:  "mend what the engine says, and try it with any other image first",
+}
+
 // Engined is the checks of a real engine, and what they ask with.
 type Engined struct {
 	engine  *engine.Engine
@@ -78,9 +83,13 @@ type engineCheck struct {
 	body  func(SpecContext, *engine.Session)
 }
 
-// run starts a container that ends with the spec.
+// run starts a container that ends with the spec. Where the engine has not started
+// any, the first check tells how it failed, and the others are skipped.
 func run(ctx context.Context, s *engine.Session, o engine.Options) *engine.Container {
 	GinkgoHelper()
+	if s.Broken() != nil {
+		spec.Skip(startingEngine, s.Broken().Error())
+	}
 	c, err := s.Run(ctx, o)
 	Expect(err).NotTo(HaveOccurred(), "start a container")
 	DeferCleanup(c.Close)

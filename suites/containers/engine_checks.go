@@ -119,7 +119,7 @@ var engineChecks = []engineCheck{
 	}},
 	{ofEngine("CTR-107", "lets real containers of one network reach each other, and keeps other networks apart",
 		"Docker and Podman, bridge networks",
-		"Starts two containers in one network and a third in another. The second must reach the first at its own address, at a port that is not published; the third must not.",
+		"Starts two containers in one network and a third in another. The second must reach the first at its own address, at a port that is not published; the third must not. Podman's networks are made with `isolate=true`: it keeps no others apart.",
 		"Networks are how the applications of one host are kept from each other.",
 	), func(ctx SpecContext, s *engine.Session) {
 		first, second := network(ctx, s), network(ctx, s)
