@@ -165,6 +165,15 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  []string{"ip link add name docker0 type bridge", "sysctl -w net.ipv4.conf.docker0.route_localnet=1"},
 			Filter: "CTR-027",
 		},
+		"not forwarded by the machine": {
+			Setup:  []string{"ip link add name br-0123456789ab type bridge", "sysctl -w net.ipv4.ip_forward=0"},
+			Filter: "CTR-028",
+			Want:   map[string]string{"CTR-028": "net.ipv4.ip_forward, with the bridges br-0123456789ab\nExpected\n    0\nto equal\n    1"},
+		},
+		"a bridge of another kind": {
+			Setup:  []string{"ip link add name br-lan type bridge", "sysctl -w net.ipv4.ip_forward=0"},
+			Filter: "CTR-028",
+		},
 		"open behind a rule": {
 			Setup: append([]string{"sysctl -w net.ipv4.conf.all.route_localnet=1"},
 				damage.Input("ip saddr != 127.0.0.0/8 ip daddr 127.0.0.0/8 ct status & dnat == 0 drop")...),
@@ -189,7 +198,7 @@ func TestWithoutIPv6InTheSandboxOnlyIPv4IsAsked(t *testing.T) {
 
 func TestRefusedNamespacesAreASkip(t *testing.T) {
 	// The limit is that of the test's own user namespace.
-	outcomes := damage.Outcomes(t, []string{"sysctl -w user.max_net_namespaces=0"}, "containers && !CTR-027")
+	outcomes := damage.Outcomes(t, []string{"sysctl -w user.max_net_namespaces=0"}, "containers && !CTR-027 && !CTR-028")
 	g := NewWithT(t)
 	for id, o := range outcomes {
 		g.Expect(o.State).To(Equal(check.Skip), id)

@@ -155,6 +155,17 @@ var engineChecks = []engineCheck{
 		expect(dial(ctx, sidecar, own), engine.Answered, InContainer, described("the sidecar", own))
 		expect(dial(ctx, stranger, own), engine.Refused, "", described("another container", own))
 	}},
+	{ofEngine("CTR-110", "lets a real container reach its neighbour's published port at the host's address",
+		"Docker and Podman, port publishing; Documentation/networking/ip-sysctl.rst, bridge-nf-call-iptables",
+		"Makes a network, and starts a container in it with `--publish 80/tcp`. Another container of the network must reach the published port at the network's gateway, which is an address of the host.",
+		"Two containers that use each other's public names meet this. Without a proxy it takes net.bridge.bridge-nf-call-iptables.",
+	), func(ctx SpecContext, s *engine.Session) {
+		gateway := hostGateway(ctx, s)
+		c := run(ctx, s, engine.Options{Network: gateway.network, Publish: []string{"80/tcp"}, Listen: []engine.Address{onAll}})
+		to := engine.At(netip.AddrPortFrom(gateway.addr, publishedPort(ctx, c, "80/tcp")))
+		neighbour := run(ctx, s, engine.Options{Network: gateway.network})
+		expect(dial(ctx, neighbour, to), engine.Answered, InContainer, described("a container of its network", to))
+	}},
 }
 
 // network makes a network, which is removed with the session.

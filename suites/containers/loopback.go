@@ -10,8 +10,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-// localnet is the setting that lets 127.0.0.0/8 pass an interface.
-func localnet(name, value string) map[string]string {
+// routeLocalnet is the setting that lets 127.0.0.0/8 pass an interface.
+func routeLocalnet(name, value string) map[string]string {
 	return map[string]string{"net.ipv4.conf." + name + ".route_localnet": value}
 }
 
@@ -32,13 +32,13 @@ var _ = suite.It("reaches a published port at the host's 127.0.0.1 by rules alon
 		Phases: []phase{
 			{
 				Rules:    docker{Containers: []string{web}, Ports: []publication{httpPort}, WithoutProxy: true}.nftables(),
-				Settings: localnet("docker0", "1"),
+				Settings: routeLocalnet("docker0", "1"),
 				Questions: []question{
 					ask(host, at, web).seenFrom(gateways["docker0"].of(sock.IPv4)).given("with route_localnet 1"),
 				},
 			},
 			{
-				Settings:  localnet("docker0", "0"),
+				Settings:  routeLocalnet("docker0", "0"),
 				Questions: []question{refuse(host, at, silent).given("with route_localnet 0")},
 			},
 		},
@@ -119,7 +119,7 @@ var _ = suite.It("keeps a port that is published on 127.0.0.1 from the outside",
 				Rules:     docker{Containers: []string{web}, Ports: []publication{port}}.nftables(),
 				Questions: append([]question{ask(host, at, web)}, fromOutside("with route_localnet 0")...),
 			},
-			{Settings: localnet("all", "1"), Questions: fromOutside("with route_localnet 1")},
+			{Settings: routeLocalnet("all", "1"), Questions: fromOutside("with route_localnet 1")},
 		},
 	})
 })
@@ -143,7 +143,7 @@ var _ = suite.It("drops what comes to 127.0.0.0/8 from outside, unless route_loc
 				refuse(outside, at, silent).given("with route_localnet 0"),
 			}},
 			{
-				Settings:  localnet("all", "1"),
+				Settings:  routeLocalnet("all", "1"),
 				Questions: []question{ask(outside, at, host).seenFrom(outsideOwn.of(sock.IPv4)).given("with route_localnet 1")},
 			},
 		},
@@ -176,7 +176,7 @@ var _ = suite.It("closes localhost again by a rule where route_localnet is set",
 		Phases: []phase{
 			{
 				Rules:     docker{Containers: []string{web}, Ports: []publication{httpPort}, WithoutProxy: true}.nftables(),
-				Settings:  localnet("all", "1"),
+				Settings:  routeLocalnet("all", "1"),
 				Questions: []question{ask(outside, at, host).given("without the rule")},
 			},
 			{

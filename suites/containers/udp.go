@@ -38,7 +38,7 @@ var _ = suite.It("publishes UDP ports, and answers from the address that was ask
 			},
 			{
 				Rules:     slices.Concat(without(withoutProxy.nftables()), withoutProxy.nftables()),
-				Settings:  localnet("docker0", "1"),
+				Settings:  routeLocalnet("docker0", "1"),
 				Questions: []question{ask(host, sock.IPv4.Loopback(published), web).datagram().given("without a proxy")},
 			},
 		},

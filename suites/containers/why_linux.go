@@ -16,7 +16,12 @@ import (
 // setting of the host that is not as it was set, and the rule that drops the
 // packet, in whichever zone. It finds nothing where neither is the reason.
 func (p plan) explain(ctx context.Context, in *sandbox.Inside, q question, set map[string]string) (found []string) {
-	expected := map[string]string{"net.ipv4.ip_forward": "1"}
+	expected := map[string]string{"net.ipv4.ip_forward": "1", bridgeCallIPv4: "0"}
+	for name, value := range usual {
+		for _, of := range []string{"all", uplink, "docker0"} {
+			expected["net.ipv4.conf."+of+"."+name] = value
+		}
+	}
 	maps.Copy(expected, set)
 	for _, name := range slices.Sorted(maps.Keys(expected)) {
 		if value, err := sysctl.Read(name); err == nil && value != expected[name] {

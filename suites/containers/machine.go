@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
+	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/iface"
+	"github.com/loopcheck/loopcheck/probe/localnet"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
@@ -47,29 +48,16 @@ var _ = suite.It("keeps 127.0.0.0/8 of this machine from its networks", check.Ch
 })
 
 // openToLocalnet are the settings that let 127.0.0.0/8 pass an interface to a
-// network. A setting that cannot be read is one that this kernel or container does
-// not have.
+// network.
 func openToLocalnet() (open []string) {
 	GinkgoHelper()
-	names := []string{"all"}
-	bridges, err := iface.Bridges()
-	Expect(err).NotTo(HaveOccurred())
-	links, err := net.Interfaces()
-	Expect(err).NotTo(HaveOccurred())
-	for _, link := range links {
-		if link.Flags&net.FlagLoopback == 0 && !slices.Contains(bridges, link.Name) {
-			names = append(names, link.Name)
-		}
+	settings, err := localnet.Open()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		spec.Skip(settingsToRead, err.Error())
 	}
-	for _, name := range names {
-		// A name may have dots, which a setting's own name cannot tell apart.
-		value, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + name + "/route_localnet")
-		switch text := strings.TrimSpace(string(value)); {
-		case err != nil && name == "all":
-			spec.Skip(settingsToRead, err.Error())
-		case err == nil && text != "0":
-			open = append(open, "net.ipv4.conf."+name+".route_localnet is "+text)
-		}
+	Expect(err).NotTo(HaveOccurred())
+	for _, s := range settings {
+		open = append(open, s.String())
 	}
 	return open
 }
@@ -97,3 +85,25 @@ func localnetGuard(ctx context.Context) (string, error) {
 	}
 	return "", nil
 }
+
+// engineBridge matches the bridges of container engines: Docker's own and those of
+// its networks, those of Podman, and that of Kubernetes' network plugins.
+var engineBridge = regexp.MustCompile(`^(docker0|br-[0-9a-f]{12}|(cni-)?podman[0-9]+|cni0)$`)
+
+var _ = suite.It("forwards packets where this machine has bridges of a container engine", check.Check{
+	ID: "CTR-028", Grade: check.GradeAdvice, OS: "linux",
+	Source:   "Documentation/networking/ip-sysctl.rst, ip_forward",
+	Asks:     "Looks for bridges by the names that Docker, Podman and Kubernetes' plugins give (docker0, br- and twelve hex digits, podman0, cni0). Where there is one, net.ipv4.ip_forward must be 1. Nothing is sent.",
+	Why:      "Engines turn forwarding on when they start. What turns it off again, a hardening guide or a sysctl file that is applied later, cuts every container from the network and every published port from its users, while all of it works from the host itself.",
+	Causes:   []string{"a file in /etc/sysctl.d with net.ipv4.ip_forward=0 was applied after the engine had started", "the network was restarted, or a VPN client reset the setting as it ended"},
+	Remedies: []string{"turn it on: `sysctl -w net.ipv4.ip_forward=1`", "and for good: put `net.ipv4.ip_forward=1` into /etc/sysctl.d/99-containers.conf"},
+}, func(SpecContext) {
+	bridges, err := iface.Bridges()
+	Expect(err).NotTo(HaveOccurred())
+	bridges = slices.DeleteFunc(bridges, func(name string) bool { return !engineBridge.MatchString(name) })
+	spec.Evidence("bridges of container engines", "%d: %s", len(bridges), strings.Join(bridges, ", "))
+	if len(bridges) == 0 {
+		return
+	}
+	Expect(spec.Setting("net.ipv4.ip_forward")).To(Equal("1"), "net.ipv4.ip_forward, with the bridges %s", strings.Join(bridges, ", "))
+})
