@@ -10,6 +10,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 )
 
+const containersSuite = "containers"
+
 // Checks of the suite containers that look at this machine's own settings.
 const (
 	localnetCheck   = "CTR-027"
@@ -22,19 +24,17 @@ const (
 // or opens localhost for them: settings of the host, and rules of the engine that
 // are gone.
 func containers(ctx context.Context, s Symptom) Diagnosis {
-	if s.Suite != "containers" || s.Missing != "" {
+	if s.Suite != containersSuite || s.Missing != "" {
 		return Diagnosis{}
 	}
+	var d Diagnosis
 	switch s.Check {
 	case localnetCheck:
 		return openLocalnet()
 	case forwardingCheck:
-		return Diagnosis{Findings: hostSetting("net.ipv4.ip_forward", "1", "the host forwards nothing between containers and networks")}
-	}
-	var d Diagnosis
-	d.Findings = hostSetting("net.ipv4.ip_forward", "1", "the host forwards nothing between containers and networks")
-	if s.Check == neighbourCheck {
-		d.Findings = append(d.Findings, hostSetting("net.bridge.bridge-nf-call-iptables", "1",
+		return Diagnosis{Findings: forwarding()}
+	case neighbourCheck:
+		d.Findings = append(forwarding(), hostSetting("net.bridge.bridge-nf-call-iptables", "1",
 			"what goes from container to container over a bridge is not translated back")...)
 	}
 	gone, unseen := engineRulesGone(ctx)
@@ -43,6 +43,10 @@ func containers(ctx context.Context, s Symptom) Diagnosis {
 		d.Unseen = append(d.Unseen, Unseen{What: netfilterRules, Why: unseen})
 	}
 	return d
+}
+
+func forwarding() []Finding {
+	return hostSetting("net.ipv4.ip_forward", "1", "the host forwards nothing between containers and networks")
 }
 
 // hostSetting finds a setting that is not what containers take.

@@ -22,13 +22,14 @@ func TestWhatKeepsContainersFromWorkingIsFoundAndMended(t *testing.T) {
 			[]string{"ip link add name eth0.7 type veth peer name far", "sysctl -w net/ipv4/conf/eth0.7/route_localnet=1"},
 			localnetCheck, "sysctl-net.ipv4.conf.eth0.7.route_localnet", "sysctl -w net/ipv4/conf/eth0.7/route_localnet=0",
 		},
-		"open to nobody":          {nil, localnetCheck, "", ""},
-		"not forwarded":           {[]string{"sysctl -w net.ipv4.ip_forward=0"}, forwardingCheck, "sysctl-net.ipv4.ip_forward", "sysctl -w net.ipv4.ip_forward=1"},
-		"not forwarded, engine":   {append([]string{"sysctl -w net.ipv4.ip_forward=0"}, engine...), "CTR-107", "sysctl-net.ipv4.ip_forward", "sysctl -w net.ipv4.ip_forward=1"},
-		"forwarded, with rules":   {append([]string{"sysctl -w net.ipv4.ip_forward=1"}, engine...), "CTR-107", "", ""},
-		"another check's":         {[]string{"sysctl -w net.ipv4.ip_forward=0"}, "TCP-001", "", ""},
-		"rules of nftables":       {[]string{"sysctl -w net.ipv4.ip_forward=1", "nft add table ip docker-bridges"}, "CTR-101", "", ""},
-		"rules of the net filter": {[]string{"sysctl -w net.ipv4.ip_forward=1", "nft add table inet netavark"}, "CTR-101", "", ""},
+		"open to nobody":               {nil, localnetCheck, "", ""},
+		"not forwarded":                {[]string{"sysctl -w net.ipv4.ip_forward=0"}, forwardingCheck, "sysctl-net.ipv4.ip_forward", "sysctl -w net.ipv4.ip_forward=1"},
+		"not forwarded, engine":        {append([]string{"sysctl -w net.ipv4.ip_forward=0", "sysctl -e -w net.bridge.bridge-nf-call-iptables=1"}, engine...), neighbourCheck, "sysctl-net.ipv4.ip_forward", "sysctl -w net.ipv4.ip_forward=1"},
+		"not forwarded, and no matter": {append([]string{"sysctl -w net.ipv4.ip_forward=0"}, engine...), "CTR-101", "", ""},
+		"forwarded, with rules":        {append([]string{"sysctl -w net.ipv4.ip_forward=1"}, engine...), "CTR-107", "", ""},
+		"another check's":              {[]string{"sysctl -w net.ipv4.ip_forward=0"}, "TCP-001", "", ""},
+		"rules of nftables":            {[]string{"sysctl -w net.ipv4.ip_forward=1", "nft add table ip docker-bridges"}, "CTR-101", "", ""},
+		"rules of the net filter":      {[]string{"sysctl -w net.ipv4.ip_forward=1", "nft add table inet netavark"}, "CTR-101", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			box := sandboxtest.Start(t, sandbox.Config{})
