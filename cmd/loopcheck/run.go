@@ -172,7 +172,7 @@ func (a *app) run(o runOptions) error {
 	}, func() {
 		display.Close()
 		output.close()
-		_ = engined.Close() // what it leaves ends by itself, and the next run removes it
+		engined.Abandon()
 	})
 	observers := []run.Observer{display}
 	if output.journal != nil {

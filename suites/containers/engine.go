@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -30,7 +32,10 @@ var startingEngine = check.Need{
 
 // Engined is the checks of a real engine, and what they ask with.
 type Engined struct {
-	engine  *engine.Engine
+	engine    *engine.Engine
+	abandoned atomic.Bool
+
+	mu      sync.Mutex
 	session *engine.Session
 }
 
@@ -39,7 +44,10 @@ type Engined struct {
 func DeclareEngine(e *engine.Engine) *Engined {
 	d := &Engined{engine: e}
 	for _, c := range engineChecks {
-		suite.It(c.entry.Title, c.entry, func(ctx SpecContext) { c.body(ctx, d.use(ctx)) })
+		suite.It(c.entry.Title, c.entry, func(ctx SpecContext) {
+			defer d.holdAbandoned()
+			c.body(ctx, d.use(ctx))
+		})
 	}
 	ReportAfterSuite("the engine is left as it was", func(Report) { _ = d.Close() })
 	return d
@@ -58,23 +66,51 @@ func EngineChecks() []check.Check {
 // use returns the session, which starts with the first check that asks for it.
 func (d *Engined) use(ctx context.Context) *engine.Session {
 	GinkgoHelper()
-	if d.session == nil {
+	session := d.started()
+	if session == nil {
 		binary, err := os.ReadFile("/proc/self/exe")
 		Expect(err).NotTo(HaveOccurred(), "read loopcheck's own binary for the image")
-		session, err := d.engine.Start(ctx, binary)
+		session, err = d.engine.Start(ctx, binary)
 		Expect(err).NotTo(HaveOccurred(), "load the image into %s", d.engine.Name)
+		d.mu.Lock()
 		d.session = session
+		d.mu.Unlock()
 	}
 	spec.Evidence("engine", "%s %s, %s", d.engine.Name, d.engine.Version, map[bool]string{true: "rootless", false: "with the rights of root"}[d.engine.Rootless])
+	return session
+}
+
+// started is the session, nil where there is none yet.
+func (d *Engined) started() *engine.Session {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.session
 }
 
 // Close removes all that the checks made of the engine. Closing again does nothing.
 func (d *Engined) Close() error {
-	if d == nil || d.session == nil {
+	session := d.started()
+	if session == nil {
 		return nil
 	}
-	return d.session.Close(context.Background())
+	return session.Close(context.Background())
+}
+
+// Abandon is Close for a process that is about to exit while a check is under way,
+// which loses its containers by it and must not be heard of that.
+func (d *Engined) Abandon() {
+	if d == nil {
+		return
+	}
+	d.abandoned.Store(true)
+	_ = d.Close() // what it leaves ends by itself, and the next session removes it
+}
+
+// holdAbandoned keeps a check from its end where the process is about to exit.
+func (d *Engined) holdAbandoned() {
+	if d.abandoned.Load() {
+		select {}
+	}
 }
 
 // engineCheck is a check before it is declared.
