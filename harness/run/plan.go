@@ -100,6 +100,11 @@ func (s Selection) Plan() ([]check.Check, error) {
 	return plan, nil
 }
 
+// Includes says whether a suite that is run on request is selected.
+func (s Selection) Includes(suite string) bool {
+	return s.Full && len(s.Suites) == 0 || slices.Contains(s.Suites, suite)
+}
+
 func (s Selection) validateSuites() error {
 	var known []string
 	for _, suite := range check.Suites() {
