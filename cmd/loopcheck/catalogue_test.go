@@ -14,7 +14,7 @@ var numbered = []struct {
 	topic string
 	count int
 }{
-	{"PING", 19}, {"TCP", 84}, {"UDP", 20}, {"PORT", 16}, {"ADDR", 24}, {"NAME", 9}, {"LIM", 17}, {"CFG", 5}, {"FW", 24}, {"LAT", 8},
+	{"PING", 19}, {"TCP", 84}, {"UDP", 20}, {"PORT", 16}, {"ADDR", 24}, {"NAME", 9}, {"LIM", 17}, {"CFG", 5}, {"FW", 24}, {"LAT", 8}, {"DB", 27},
 }
 
 // missing are those that there is no check of, with the reason.

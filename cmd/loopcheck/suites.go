@@ -4,6 +4,7 @@ package main
 import (
 	_ "github.com/loopcheck/loopcheck/suites/addressing"
 	_ "github.com/loopcheck/loopcheck/suites/config"
+	_ "github.com/loopcheck/loopcheck/suites/database"
 	_ "github.com/loopcheck/loopcheck/suites/firewall"
 	_ "github.com/loopcheck/loopcheck/suites/latency"
 	_ "github.com/loopcheck/loopcheck/suites/limits"
