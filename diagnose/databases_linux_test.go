@@ -15,7 +15,7 @@ func TestDatabases(t *testing.T) {
 		idle    = "a connection without keepalive that was idle for 3s: i/o timeout"
 	)
 	listening := func(address string) socktable.Socket {
-		return socktable.Socket{Protocol: socktable.TCP, State: sock.Listen, Local: netip.MustParseAddrPort(address)}
+		return socktable.Socket{Protocol: socktable.TCP, State: sock.Listening, Local: netip.MustParseAddrPort(address)}
 	}
 	established := func(seconds string) map[string]string {
 		return map[string]string{"net.netfilter.nf_conntrack_tcp_timeout_established": seconds}
@@ -33,11 +33,11 @@ func TestDatabases(t *testing.T) {
 		"Redis that is filled": {symptom: Symptom{
 			Check: "DB-007", Message: "ERR max number of clients reached",
 		}},
-		"full PostgreSQL": {symptom: Symptom{Message: "FATAL: sorry, too many clients already (SQLSTATE 53300)"}, id: "postgres-max-connections"},
-		"no snapshot":     {symptom: Symptom{Message: "MISCONF Redis is configured to save RDB snapshots"}, id: "redis-cannot-write"},
-		"full disk":       {symptom: Symptom{Message: "ERROR: could not extend file: No space left on device (SQLSTATE 53100)"}, id: "disk-full"},
+		"full PostgreSQL":    {symptom: Symptom{Message: "FATAL: sorry, too many clients already (SQLSTATE 53300)"}, id: "postgres-max-connections"},
+		"no snapshot":        {symptom: Symptom{Message: "MISCONF Redis is configured to save RDB snapshots"}, id: "redis-cannot-write"},
+		"full disk":          {symptom: Symptom{Message: "ERROR: could not extend file: No space left on device (SQLSTATE 53100)"}, id: "disk-full"},
 		"full shared memory": {symptom: Symptom{Message: "ERROR: could not resize shared memory segment: No space left on device"}, id: "shared-memory-full"},
-		"nobody listens":  {symptom: Symptom{Message: refused, Flows: flowTo("tcp", "127.0.0.1:5432")}, id: "database-not-listening"},
+		"nobody listens":     {symptom: Symptom{Message: refused, Flows: flowTo("tcp", "127.0.0.1:5432")}, id: "database-not-listening"},
 		"on another address": {
 			symptom: Symptom{Message: refused, Flows: flowTo("tcp", "127.0.0.1:5432")},
 			sockets: []socktable.Socket{listening("192.0.2.1:5432")}, id: "database-not-listening",

@@ -38,17 +38,19 @@ func postgresPrograms() (string, error) {
 	return "", &MissingError{Program: "initdb", Package: "postgresql", Looked: strings.Join(postgresPlaces, ", ") + " and PATH"}
 }
 
-// version is the number in a folder's path, 0 where there is none.
-func version(folder string) int {
-	digits := strings.FieldsFunc(folder, func(r rune) bool { return r < '0' || r > '9' })
-	if len(digits) == 0 {
-		return 0
+// version is the first number in the last name of a path that has one; 0 where none
+// has.
+func version(path string) int {
+	for _, name := range slices.Backward(strings.Split(path, "/")) {
+		digits := strings.FieldsFunc(name, func(r rune) bool { return r < '0' || r > '9' })
+		if len(digits) == 0 {
+			continue
+		}
+		if number, err := strconv.Atoi(digits[0]); err == nil {
+			return number
+		}
 	}
-	number, err := strconv.Atoi(digits[0])
-	if err != nil {
-		return 0
-	}
-	return number
+	return 0
 }
 
 // postgresData is the folder of the cluster, in the keeper's.

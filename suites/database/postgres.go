@@ -23,10 +23,10 @@ import (
 
 // SQLSTATEs (PostgreSQL documentation, appendix A).
 const (
-	wrongPassword        = "28P01"
-	tooManyConnections   = "53300"
-	queryCanceled        = "57014"
-	readOnlyTransaction  = "25006"
+	wrongPassword         = "28P01"
+	tooManyConnections    = "53300"
+	queryCanceled         = "57014"
+	readOnlyTransaction   = "25006"
 	insufficientPrivilege = "42501"
 )
 
@@ -117,7 +117,7 @@ func (d database) answered(err error, format string, args ...any) {
 	GinkgoHelper()
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && d.own == nil {
 		how := map[string]string{
-			readOnlyTransaction:  "name the primary with --postgres: this one takes no writes",
+			readOnlyTransaction:   "name the primary with --postgres: this one takes no writes",
 			insufficientPrivilege: "let the user of --postgres make schemas and temporary tables: `GRANT CREATE, TEMPORARY ON DATABASE … TO …`",
 		}[refusal.Code]
 		if how != "" {

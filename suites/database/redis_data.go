@@ -28,7 +28,9 @@ func randomBytes(size int) []byte {
 }
 
 // sum is what values are compared by: a megabyte is no message.
-func sum(value []byte) string { return fmt.Sprintf("%d bytes, SHA-256 %x", len(value), sha256.Sum256(value)) }
+func sum(value []byte) string {
+	return fmt.Sprintf("%d bytes, SHA-256 %x", len(value), sha256.Sum256(value))
+}
 
 var _ = suite.It("gives back from Redis the values that were written, of up to 1 MiB", check.Check{
 	ID: "DB-003", Grade: check.GradeFail, Needs: []check.Need{needRedis}, Timeout: starting,
