@@ -91,8 +91,42 @@ func (d database) dial(ctx context.Context, changes ...func(*pgx.ConnConfig)) (*
 	for _, change := range changes {
 		change(config)
 	}
+	var first *heard
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		h := &heard{Conn: conn}
+		if first == nil { // and not that of a cancel request
+			first = h
+		}
+		return h, nil
+	}
 	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil && sqlstate(err) == "" && first != nil && len(first.first) > 0 {
+		err = fmt.Errorf("%w; what the server sent began with %q", err, first.first)
+	}
 	return conn, seen(err, d.String())
+}
+
+// heardBytes is how much is kept of what a server says first.
+const heardBytes = 32
+
+// heard keeps the beginning of what came over a connection: of one who speaks
+// another protocol it tells more than where PostgreSQL's ends.
+type heard struct {
+	net.Conn
+	first []byte
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if more := min(n, heardBytes-len(h.first)); more > 0 {
+		h.first = append(h.first, p[:more]...)
+	}
+	return n, err
 }
 
 // connect makes a connection that is closed with the spec.

@@ -57,14 +57,17 @@ func asksFor(ctx context.Context, to netip.AddrPort) (string, error) {
 
 // cut ends a connection by an RST in the middle of whatever it does.
 func cut(conn *pgx.Conn) error {
-	over, isTCP := conn.PgConn().Conn().(*net.TCPConn)
-	if isTCP {
+	under := conn.PgConn().Conn()
+	if h, is := under.(*heard); is {
+		under = h.Conn
+	}
+	if tcp, is := under.(*net.TCPConn); is {
 		// The kernel sends RST in the place of FIN (socket(7), SO_LINGER).
-		if err := over.SetLinger(0); err != nil {
+		if err := tcp.SetLinger(0); err != nil {
 			return err
 		}
 	}
-	return conn.PgConn().Conn().Close()
+	return under.Close()
 }
 
 var _ = suite.It("turns away from PostgreSQL a client more than it has room for with SQLSTATE 53300, and lets one in when another leaves", check.Check{
