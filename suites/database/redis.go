@@ -168,7 +168,7 @@ var _ = suite.It("lets a client of Redis in, and answers it", check.Check{
 	}
 	// Where these fail, DB-024 tries again and says so.
 	_ = c.rest(ctx)
-	if text, err := client.Info(ctx, "server").Result(); err == nil {
+	if text, err := client.Info(spec.Within(ctx, patience), "server").Result(); err == nil {
 		for line := range strings.Lines(text) {
 			if version, is := strings.CutPrefix(line, "redis_version:"); is {
 				spec.Evidence("server", "Redis %s", strings.TrimSpace(version))

@@ -60,9 +60,7 @@ const maxTaken = 0.05
 // inconclusive. Busy says whether others had the processors then.
 func (c Case) insist(t *testing.T) (outcomes map[string]Outcome, busy bool) {
 	t.Helper()
-	asking.RLock()
-	outcomes, _ = c.outcomes(t)
-	asking.RUnlock()
+	outcomes = c.beside(t)
 	for id := range c.Want {
 		if o := outcomes[id]; o.State == check.Inconclusive {
 			t.Logf("%s is asked again by itself: %s", id, o.Message)
@@ -74,6 +72,15 @@ func (c Case) insist(t *testing.T) (outcomes map[string]Outcome, busy bool) {
 		}
 	}
 	return outcomes, false
+}
+
+// beside asks while others may.
+func (c Case) beside(t *testing.T) map[string]Outcome {
+	t.Helper()
+	asking.RLock()
+	defer asking.RUnlock() // when the test ends in there, too
+	outcomes, _ := c.outcomes(t)
+	return outcomes
 }
 
 // Table runs each case as a parallel subtest of its name.
