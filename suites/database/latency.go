@@ -130,20 +130,20 @@ var _ = suite.It("takes for a round trip to PostgreSQL over TCP a time of the or
 	holdsAgainstSocket(spec.Within(ctx, transfer), d.ways())
 })
 
-var _ = suite.It("connects to Redis 100 times one after the other, and reports what it costs", check.Check{
+var _ = suite.It("connects to Redis 50 times one after the other, and reports what it costs", check.Check{
 	ID: "DB-020", Grade: check.GradeFail, Benchmark: true, Needs: []check.Need{needRedis}, Timeout: starting,
 	Source: "RFC 9293 3.5; Redis documentation, HELLO",
-	Asks:   "Connects to Redis, logs in, sends PING, and leaves, 100 times one after the other, over TCP and over the unix socket (10 times to a user's server). Each must be answered; the median and the longest time are reported.",
+	Asks:   "Connects to Redis, logs in, sends PING, and leaves, 50 times one after the other, over TCP and over the unix socket (5 times to a user's server). Each must be answered; the median and the longest time are reported.",
 	Why:    whyConnects, Causes: crowdCauses, Remedies: crowdRemedies,
 }, func(ctx SpecContext) {
 	c := redisServer(ctx)
 	connectCost(spec.Within(ctx, transfer), times(c.own == nil), c.ways())
 })
 
-var _ = suite.It("connects to PostgreSQL 100 times one after the other, and reports what it costs", check.Check{
+var _ = suite.It("connects to PostgreSQL 50 times one after the other, and reports what it costs", check.Check{
 	ID: "DB-021", Grade: check.GradeFail, Benchmark: true, Needs: []check.Need{needPostgres}, Timeout: starting,
 	Source: "RFC 9293 3.5; RFC 7677; PostgreSQL documentation, frontend/backend protocol",
-	Asks:   "Connects to PostgreSQL, logs in by SCRAM, asks for a number, and leaves, 100 times one after the other, over TCP and over the unix socket (10 times to a user's server). Each must be answered; the median and the longest time are reported.",
+	Asks:   "Connects to PostgreSQL, logs in by SCRAM, asks for a number, and leaves, 50 times one after the other, over TCP and over the unix socket (5 times to a user's server). Each must be answered; the median and the longest time are reported.",
 	Why:    whyConnects, Causes: crowdCauses, Remedies: crowdRemedies,
 }, func(ctx SpecContext) {
 	d := postgresServer(ctx)

@@ -125,7 +125,7 @@ func holdsAgainstSocket(ctx context.Context, ways []way) {
 
 // connects is how often a client connects one after the other: a tenth as often to a
 // user's server.
-const connects = 100
+const connects = 50
 
 // connectCost connects over each way, asks once, and leaves, and reports what it took
 // from the beginning to the answer.
