@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,35 +25,14 @@ const (
 	atOnce = 900 * time.Millisecond
 )
 
-// writing writes one after the other until an error, and counts those that were
-// confirmed.
-type writing struct {
-	enough chan struct{} // closed after beforeDeath of them
-	over   chan struct{} // closed when it has ended
-	count  int64         // to be read when it is over
-	err    error
-	ended  time.Time
+// outcome is how something ended that only an error ends.
+type outcome struct {
+	err   error
+	ended time.Time
 }
 
-func write(ctx context.Context, one func(ctx context.Context, n int64) error) *writing {
-	w := &writing{enough: make(chan struct{}), over: make(chan struct{})}
-	go func() {
-		defer close(w.over)
-		for {
-			if w.err = one(ctx, w.count+1); w.err != nil {
-				w.ended = time.Now()
-				return
-			}
-			if w.count++; w.count == beforeDeath {
-				close(w.enough)
-			}
-		}
-	}()
-	return w
-}
-
-// waiting waits for something that does not come, and says when and how it learnt
-// that it never will.
+// waiting waits for something that does not come, until it learns that it never
+// will.
 func waiting(wait func() error) <-chan outcome {
 	over := make(chan outcome, 1)
 	go func() {
@@ -62,9 +42,27 @@ func waiting(wait func() error) <-chan outcome {
 	return over
 }
 
-type outcome struct {
-	err   error
-	ended time.Time
+// writing writes one after the other until an error, and counts those that were
+// confirmed.
+type writing struct {
+	enough chan struct{} // closed after beforeDeath of them
+	over   <-chan outcome
+	count  int64 // to be read when it is over
+}
+
+func write(ctx context.Context, one func(ctx context.Context, n int64) error) *writing {
+	w := &writing{enough: make(chan struct{})}
+	w.over = waiting(func() error {
+		for {
+			if err := one(ctx, w.count+1); err != nil {
+				return err
+			}
+			if w.count++; w.count == beforeDeath {
+				close(w.enough)
+			}
+		}
+	})
+	return w
 }
 
 // dies kills the server while one client writes and another waits. Both have to
@@ -74,32 +72,38 @@ func dies(ctx context.Context, server *dbserver.Server, w *writing, idle <-chan 
 	load := spec.StartLoad()
 	select {
 	case <-w.enough:
-	case <-w.over:
-		load.ExcuseTimeout(w.err)
-		Fail(fmt.Sprintf("write %d before the server was killed: %v", w.count+1, w.err))
+	case o := <-w.over:
+		load.ExcuseTimeout(o.err)
+		Fail(fmt.Sprintf("write %d before the server was killed: %v", w.count+1, o.err))
 	}
 	killed := time.Now()
 	Expect(server.Kill(ctx)).To(Succeed(), "kill the server")
-	learn := func(who string, err error, ended time.Time) {
-		load.ExcuseTimeout(err)
-		late := ended.Sub(killed)
-		if how, starved := load.Starved(); starved && late > atOnce {
-			spec.Inconclusive("%s learnt of the server's end after %v, but %s", who, late, how)
-		}
-		Expect(err).To(HaveOccurred(), "%s was to learn of the server's end", who)
-		Expect(late).To(BeNumerically("<=", atOnce), "how long after the server was killed %s learnt of it (%v)", who, err)
-		spec.Evidence(who, "learnt of it after %v: %v", late.Round(10*time.Microsecond), err)
-	}
-	<-w.over
-	learn("a client that writes", w.err, w.ended)
-	o := <-idle
-	learn("a client that waits", o.err, o.ended)
-	spec.Measure("noticed_after_ns", float64(o.ended.Sub(killed).Nanoseconds()))
+	learns("a client that writes", w.over, killed, load)
+	learns("a client that waits", idle, killed, load)
 	Expect(connect(ctx)).To(MatchError(syscall.ECONNREFUSED), "connect while the server is dead")
 
 	began := time.Now()
 	Expect(server.Restart(ctx)).To(Succeed(), "start the server again")
 	spec.Measure("restarted_after_ns", float64(time.Since(began).Nanoseconds()))
+}
+
+// learns expects that a client learns of the server's end at once.
+func learns(who string, over <-chan outcome, killed time.Time, load spec.Load) {
+	GinkgoHelper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	late, how := patience, "it waits still"
+	select {
+	case o := <-over:
+		late, how = o.ended.Sub(killed), o.err.Error()
+	case <-limit.C:
+	}
+	if why, starved := load.Starved(); starved && late > atOnce {
+		spec.Inconclusive("%s was to learn of the server's end within %v, and %v after it: %s; but %s", who, atOnce, late.Round(time.Millisecond), how, why)
+	}
+	Expect(late).To(BeNumerically("<=", atOnce), "how long after the server was killed %s learnt of it (%s)", who, how)
+	spec.Evidence(who, "learnt of it after %v: %s", late.Round(10*time.Microsecond), how)
+	spec.Measure(strings.TrimPrefix(who, "a client that ")+"_noticed_after_ns", float64(late.Nanoseconds()))
 }
 
 var (
