@@ -37,7 +37,11 @@ type resting struct {
 	wake []wakeUp
 	// shut closes them.
 	shut []func()
+	open opener
 }
+
+// opener makes a connection, and what asks over it.
+type opener func(context.Context, net.KeepAliveConfig) (ask func(context.Context) error, shut func(), err error)
 
 type wakeUp struct {
 	name string
@@ -45,11 +49,11 @@ type wakeUp struct {
 }
 
 // rest opens connections with and without keepalive, once.
-func rest(ctx context.Context, at **resting, open func(context.Context, net.KeepAliveConfig) (func(context.Context) error, func(), error)) error {
+func rest(ctx context.Context, at **resting, open opener) error {
 	if *at != nil {
 		return nil
 	}
-	r := &resting{}
+	r := &resting{open: open}
 	for _, kind := range []struct {
 		name   string
 		config net.KeepAliveConfig
@@ -152,13 +156,29 @@ func (r *resting) survive(ctx context.Context) {
 	case <-ctx.Done():
 		Fail("the run ended before the connections were idle for long enough")
 	}
-	spec.Measure("idle_ns", float64(time.Since(r.since).Nanoseconds()))
+	idle := time.Since(r.since)
+	spec.Measure("idle_ns", float64(idle.Nanoseconds()))
 	bounded := spec.Within(ctx, patience)
 	for _, w := range r.wake {
 		err := w.ask(bounded)
-		load.ExcuseTimeout(err)
-		Expect(err).NotTo(HaveOccurred(), "a connection %s that was idle for %v", w.name, time.Since(r.since).Round(time.Second))
+		if err != nil && !r.answersOthers(ctx) {
+			load.ExcuseTimeout(err)
+		}
+		Expect(err).NotTo(HaveOccurred(), "a connection %s that was idle for %v", w.name, idle.Round(time.Second))
 	}
+}
+
+// answersOthers says whether a new connection is answered in the time in which one that
+// was idle has to be: however busy the machine is, that one is not late then, but lost.
+func (r *resting) answersOthers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ask, shut, err := r.open(ctx, silent)
+	if err != nil {
+		return false
+	}
+	defer shut()
+	return ask(ctx) == nil
 }
 
 var (
