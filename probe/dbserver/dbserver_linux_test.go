@@ -151,7 +151,7 @@ func killed(t *testing.T, kill func(maker *exec.Cmd, worker int) error) {
 	g := NewWithT(t)
 	// Orphans come to this process, where the comparison finds them.
 	g.Expect(unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)).To(Succeed())
-	watch := leftovers.Watch{Root: os.Getpid(), Folders: leftovers.SharedFolders()}
+	watch := leftovers.Watch{Root: os.Getpid()}
 	before, err := watch.Take(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 
@@ -181,6 +181,7 @@ func killed(t *testing.T, kill func(maker *exec.Cmd, worker int) error) {
 		_, left, err := watch.Settle(t.Context(), before, reap)
 		return left, err
 	}).WithTimeout(deadline).Should(BeEmpty())
+	g.Eventually(folder).WithTimeout(deadline).ShouldNot(BeAnExistingFile(), "the folder of the servers' files")
 }
 
 // reap collects the orphans that this process inherited.

@@ -55,7 +55,6 @@ func ParsePostgres(dsn string) (*Postgres, error) {
 		}
 		return nil, &UnknownError{Host: host}
 	}
-	config.DialFunc = (&net.Dialer{KeepAlive: -1}).DialContext
 	return &Postgres{Config: config}, nil
 }
 

@@ -141,7 +141,24 @@ func (s *started) use(ctx context.Context, need check.Need, start func(context.C
 	}
 	load.ExcuseTimeout(s.err)
 	Expect(s.err).NotTo(HaveOccurred(), "start %s", need.Name)
+	DeferCleanup(s.tell, need.Name)
 	return s.server
+}
+
+// toldLines is how much of a server's log stands beside a failure.
+const toldLines = 10
+
+// tell hands the end of the server's log to the report of a check that failed.
+func (s *started) tell(name string) {
+	if !CurrentSpecReport().Failed() {
+		return
+	}
+	ctx, cancel := after()
+	defer cancel()
+	if log, err := s.server.Log(ctx); err == nil && log != "" {
+		lines := strings.Split(log, "\n")
+		spec.Evidence("log of "+name, "%s", strings.Join(lines[max(0, len(lines)-toldLines):], "\n"))
+	}
 }
 
 func startRedis(ctx context.Context) (*dbserver.Server, error) {
