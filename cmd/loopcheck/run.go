@@ -38,6 +38,8 @@ type runOptions struct {
 	mutate bool
 	also   []string
 	gate   gate
+	// own are the user's own databases, asked in place of new ones.
+	own databases
 	// engine is the container engine whose containers are asked; "" for none.
 	engine string
 }
@@ -71,10 +73,14 @@ prints annotations of GitHub Actions after the summary, and openmetrics=FILE is
 what the textfile collector of Prometheus' node_exporter reads. A file is
 replaced as a whole or not at all.
 
+With --postgres and --redis the suite database asks your own servers in the place
+of those that it starts for the run, and only what harms nothing: in a schema and
+under keys of its own, which it removes. They have to be on this machine.
+
 With --baseline the run is compared with a report that "loopcheck baseline save"
 kept: what got worse is printed after the summary and written as comparison.json.
 With --gate a regression exits 1, of a benchmark or of a check.`,
-		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate\n  loopcheck run --suite containers --engine docker",
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate\n  loopcheck run --suite containers --engine docker\n  loopcheck run --suite database --redis 127.0.0.1:6379",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
 	}
@@ -89,6 +95,7 @@ With --gate a regression exits 1, of a benchmark or of a check.`,
 	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(reportFormats(), ", "))
 	f.StringVar(&o.engine, "engine", "", "also ask real containers of an engine that runs here, which edits this machine's rules for them: `NAME` is docker or podman")
 	o.gate.flags(f)
+	o.own.flags(cmd)
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -152,6 +159,7 @@ func (a *app) run(o runOptions) error {
 		return err
 	}
 	limits.ExpectConnections(o.connections)
+	if err := o.own.use(&o.selection); err != nil {
 	engined, err := declareEngine(o)
 	if err != nil {
 		return err
@@ -180,7 +188,7 @@ func (a *app) run(o runOptions) error {
 	}
 	result, runErr := run.Run(plan, run.Options{
 		Tool:      tool(),
-		Command:   append([]string{"loopcheck"}, os.Args[1:]...),
+		Command:   append([]string{"loopcheck"}, o.own.command(os.Args[1:])...),
 		Observers: observers,
 		Diagnose:  diagnose.Find,
 		Examine:   withPolicy.examine(a, display, o.mutate),
