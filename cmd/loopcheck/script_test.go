@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"json":        oneDocument,
 			"ladder":      validLadder,
 			"comparison":  validComparison,
+			"merged":      validMerged,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -138,6 +139,14 @@ func validComparison(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: comparison FILE")
 	}
 	ts.Check(reporttest.CheckComparisons([]byte(ts.ReadFile(args[0]))))
+}
+
+// merged FILE expects merged reports that follow the published schema.
+func validMerged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: merged FILE")
+	}
+	ts.Check(reporttest.CheckMerged([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

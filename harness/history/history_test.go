@@ -22,6 +22,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/report/pagetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -177,6 +178,20 @@ func TestPageGolden(t *testing.T) {
 		t.Error("the one run with a page is not linked")
 	}
 }
+
+// somePage is the page of some past, and where it is.
+func somePage(t *testing.T) (address string) {
+	t.Helper()
+	reports := somePast(t)
+	if _, err := Write(reports); err != nil {
+		t.Fatal(err)
+	}
+	return pagetest.URL(filepath.Join(reports, Index))
+}
+
+func TestThePageInABrowser(t *testing.T) { pagetest.Looks(t, "history", somePage(t)) }
+
+func TestThePageIsAccessible(t *testing.T) { pagetest.Accessible(t, somePage(t)) }
 
 func TestNoRunsAreAPage(t *testing.T) {
 	reports := t.TempDir()
