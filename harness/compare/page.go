@@ -48,6 +48,10 @@ func HTML(all ...*Comparison) func(io.Writer) error {
 	}
 }
 
+// comparedMark begins the part of a sentence that says how much was compared: the
+// page has it below its title.
+const comparedMark = " Compared: "
+
 // pageView is the page as the template wants it.
 type pageView struct {
 	report.ChartHead
@@ -60,7 +64,8 @@ type pageView struct {
 // inAll is the verdict of several comparisons, and in a sentence.
 func inAll(all []comparisonView) (check.State, string) {
 	if len(all) == 1 {
-		return pageState(all[0].Verdict), all[0].Sentence
+		lead, _, _ := strings.Cut(all[0].Sentence, comparedMark)
+		return pageState(all[0].Verdict), lead
 	}
 	number := func(v judge.Verdict) (n int) {
 		for _, c := range all {
@@ -129,6 +134,7 @@ type comparisonView struct {
 	ID            string
 	State         check.State
 	Sentence      string
+	Compared      string // the part of Sentence that says how much was
 	Caveat        string // about the machines
 	Parts         []part
 	Worse         rows[CheckChange]
@@ -164,6 +170,9 @@ func viewOf(c *Comparison, id string) comparisonView {
 		if b.Verdict == judge.Regression {
 			slower = append(slower, b)
 		}
+	}
+	if _, compared, told := strings.Cut(v.Sentence, comparedMark); told {
+		v.Compared = strings.TrimSpace(comparedMark) + " " + compared
 	}
 	v.Slower = firstOf(slower, benchmarkViewOf)
 	if len(c.Host) > 0 {

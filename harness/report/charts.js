@@ -135,14 +135,16 @@
     values: (u, ticks) => kinds[form.kind].values(u, ticks, data),
   });
 
-  // Of bars that lie over each other those of a dashed line are drawn as an outline.
+  // Of bars that lie over each other those of a dashed line are drawn as an outline,
+  // and the others so that it is seen through them.
   const seriesOf = (line, data) => {
     const filled = data.bars && !line.dashed;
+    const colour = () => ink(data.bars && data.lines.length === 1 ? "--chart-bar" : `--line-${line.key}`);
     return {
       label: line.name,
       show: !line.off,
-      stroke: () => ink(filled ? "--chart-bar" : `--line-${line.key}`),
-      fill: filled ? () => ink("--chart-bar") : undefined,
+      stroke: colour,
+      fill: !filled ? undefined : data.lines.length === 1 ? colour : () => `${colour()}80`,
       paths: filled ? uPlot.paths.bars({ size: [0.9, Infinity] }) : data.bars ? outline : undefined,
       width: filled ? 0 : 2,
       dash: line.dashed ? [7, 5] : undefined,

@@ -76,6 +76,7 @@ func Looks(t *testing.T, name, address string) {
 	t.Helper()
 	b := Open(t)
 	b.Do(chromedp.EmulateViewport(Screen, 900), chromedp.Navigate(address), chromedp.WaitVisible(chromedp.CSS("main")))
+	b.DrawCharts()
 	b.Picture(name + "-light")
 	const ground = `getComputedStyle(document.body).backgroundColor`
 	light := Eval[string](b, ground)
