@@ -64,8 +64,8 @@ what the textfile collector of Prometheus' node_exporter reads. A file is
 replaced as a whole or not at all.
 
 With --baseline the run is compared with a report that "loopcheck baseline save"
-kept: what got worse is printed after the summary and written as comparison.json.
-With --gate a regression exits 1, of a benchmark or of a check.`,
+kept: what got worse is printed after the summary, and written as comparison.html
+and comparison.json. With --gate a regression exits 1, of a benchmark or of a check.`,
 		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },

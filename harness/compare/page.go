@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/bench/judge"
@@ -35,12 +34,13 @@ const (
 // then tables of all that differs, with both sides over each other in charts.
 func HTML(all ...*Comparison) func(io.Writer) error {
 	return func(w io.Writer) error {
-		v := pageView{State: check.Pass, Base: report.HarmlessCopy(all[0]).Base.Source}
+		var v pageView
 		for i, c := range all {
 			v.Comparisons = append(v.Comparisons, viewOf(report.HarmlessCopy(c), fmt.Sprintf("c%d", i+1)))
 		}
-		v.State, v.Sentence = inAll(v.Comparisons)
-		v.ChartHead = report.NewChartHead(string(v.Comparisons[0].Verdict)+" · loopcheck", pageCSS)
+		verdict, sentence := inAll(v.Comparisons)
+		v.ChartHead = report.NewChartHead(string(verdict)+" · loopcheck", pageCSS)
+		v.State, v.Sentence, v.Base = pageState(verdict), sentence, v.Comparisons[0].Base.Source
 		if err := pageTemplate.Execute(w, v); err != nil {
 			return fmt.Errorf("write the comparison as HTML: %w", err)
 		}
@@ -61,11 +61,11 @@ type pageView struct {
 	Comparisons []comparisonView
 }
 
-// inAll is the verdict of several comparisons, and in a sentence.
-func inAll(all []comparisonView) (check.State, string) {
+// inAll is the verdict of all comparisons together, and in a sentence.
+func inAll(all []comparisonView) (judge.Verdict, string) {
 	if len(all) == 1 {
 		lead, _, _ := strings.Cut(all[0].Sentence, comparedMark)
-		return pageState(all[0].Verdict), lead
+		return all[0].Verdict, lead
 	}
 	number := func(v judge.Verdict) (n int) {
 		for _, c := range all {
@@ -77,11 +77,11 @@ func inAll(all []comparisonView) (check.State, string) {
 	}
 	switch worse, undecided := number(judge.Regression), number(judge.Inconclusive); {
 	case worse > 0:
-		return check.Fail, fmt.Sprintf("Regression in %d of %s.", worse, counted(len(all), "comparison"))
+		return judge.Regression, fmt.Sprintf("Regression in %d of %s.", worse, counted(len(all), "comparison"))
 	case undecided > 0:
-		return check.Inconclusive, fmt.Sprintf("No regression is shown, but not all is decided in %d of %s.", undecided, counted(len(all), "comparison"))
+		return judge.Inconclusive, fmt.Sprintf("No regression is shown, but not all is decided in %d of %s.", undecided, counted(len(all), "comparison"))
 	}
-	return check.Pass, fmt.Sprintf("No regression in %s.", counted(len(all), "comparison"))
+	return judge.NoChange, fmt.Sprintf("No regression in %s.", counted(len(all), "comparison"))
 }
 
 // stateOf is the state whose colour and sign a verdict has in tables.
@@ -155,7 +155,6 @@ type comparisonView struct {
 func viewOf(c *Comparison, id string) comparisonView {
 	v := comparisonView{
 		Comparison: c, ID: id, State: pageState(c.Verdict), Sentence: c.Sentence(),
-		Worse:         firstOf(slices.Collect(worseOf(c.Checks)), same),
 		BenchmarkList: firstOf(c.Benchmarks, benchmarkViewOf),
 		Sides:         differenceList{"The two sides", "", firstOf(c.sidesAsRows(), same)},
 		HostList:      differenceList{"What differs of the machines", "Machine", firstOf(c.Host, same)},
@@ -165,6 +164,13 @@ func viewOf(c *Comparison, id string) comparisonView {
 		ListenerList:  firstOf(c.Listeners, same),
 		Rules:         c.rules(),
 	}
+	var worse []CheckChange
+	for _, one := range c.Checks {
+		if one.Change == Worse {
+			worse = append(worse, one)
+		}
+	}
+	v.Worse = firstOf(worse, same)
 	var slower []judge.Benchmark
 	for _, b := range c.Benchmarks {
 		if b.Verdict == judge.Regression {
@@ -211,17 +217,6 @@ func (v *comparisonView) addParts() {
 	}
 }
 
-// worseOf are the checks that got worse.
-func worseOf(all []CheckChange) func(yield func(CheckChange) bool) {
-	return func(yield func(CheckChange) bool) {
-		for _, one := range all {
-			if one.Change == Worse && !yield(one) {
-				return
-			}
-		}
-	}
-}
-
 // firstLine is a check with no more of its message than stands in a table, which is
 // none where it passed.
 func firstLine(one CheckChange) CheckChange {
@@ -240,7 +235,7 @@ func (c *Comparison) sidesAsRows() []Difference {
 			known = append(known, Difference{what, base, now})
 		}
 	}
-	add("read from", func(s Side) string { return s.Source })
+	add("source", func(s Side) string { return s.Source })
 	add("host name", func(s Side) string { return s.Hostname })
 	add("started", func(s Side) string {
 		if s.Started.IsZero() {

@@ -88,20 +88,20 @@ func TestWhatThePageSaysOfSeveral(t *testing.T) {
 	}
 	for _, c := range []struct {
 		verdicts []judge.Verdict
-		state    check.State
+		verdict  judge.Verdict
 		sentence string
 	}{
-		{[]judge.Verdict{judge.NoChange}, check.Pass, "alone"},
-		{[]judge.Verdict{judge.NoChange, judge.Improvement}, check.Pass, "No regression in 2 comparisons."},
-		{[]judge.Verdict{judge.Inconclusive, judge.Improvement}, check.Inconclusive, "No regression is shown, but not all is decided in 1 of 2 comparisons."},
-		{[]judge.Verdict{judge.Inconclusive, judge.Regression, judge.Regression}, check.Fail, "Regression in 2 of 3 comparisons."},
+		{[]judge.Verdict{judge.Improvement}, judge.Improvement, "alone"},
+		{[]judge.Verdict{judge.NoChange, judge.Improvement}, judge.NoChange, "No regression in 2 comparisons."},
+		{[]judge.Verdict{judge.Inconclusive, judge.Improvement}, judge.Inconclusive, "No regression is shown, but not all is decided in 1 of 2 comparisons."},
+		{[]judge.Verdict{judge.Inconclusive, judge.Regression, judge.Regression}, judge.Regression, "Regression in 2 of 3 comparisons."},
 	} {
 		var all []comparisonView
 		for _, v := range c.verdicts {
 			all = append(all, of(v))
 		}
-		if state, sentence := inAll(all); state != c.state || sentence != c.sentence {
-			t.Errorf("%v: %s, %q", c.verdicts, state, sentence)
+		if verdict, sentence := inAll(all); verdict != c.verdict || sentence != c.sentence {
+			t.Errorf("%v: %s, %q", c.verdicts, verdict, sentence)
 		}
 	}
 }

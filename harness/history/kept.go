@@ -79,13 +79,20 @@ type entry struct {
 // readKept is what is kept of runs, by their folders. Where there is nothing, or
 // nothing that this program wrote, all reports are read.
 func readKept(reports string) map[string]entry {
-	file, err := ReadFile(filepath.Join(reports, Kept), func(from io.Reader) (*keptFile, error) {
-		var f keptFile
-		return &f, json.NewDecoder(io.LimitReader(from, maxKeptBytes)).Decode(&f)
-	})
+	file, err := ReadFile(filepath.Join(reports, Kept), decodeKept)
 	if err != nil || file.By != program() || file.By == "" {
 		return nil
 	}
+	return file.entries()
+}
+
+func decodeKept(from io.Reader) (*keptFile, error) {
+	var f keptFile
+	return &f, json.NewDecoder(io.LimitReader(from, maxKeptBytes)).Decode(&f)
+}
+
+// entries are the runs of which all is there.
+func (file *keptFile) entries() map[string]entry {
 	known := make(map[string]entry, len(file.Runs))
 	for _, k := range file.Runs {
 		if run, whole := k.run(file); whole {
@@ -95,7 +102,7 @@ func readKept(reports string) map[string]entry {
 	return known
 }
 
-// run is false where the places lead nowhere.
+// run is false where places lead nowhere.
 func (k keptRun) run(in *keptFile) (*Run, bool) {
 	run := &Run{
 		Folder: k.Folder, Machine: k.Machine, Started: k.Started, Kernel: k.Kernel, Tool: k.Tool, Verdict: k.Verdict, Sentence: k.Sentence,

@@ -147,6 +147,20 @@ func printed(t testing.TB, b *pagetest.Browser, every []string) {
 	b.PDF("paper")
 }
 
+// On A4 nothing is cut off: the tables that scroll on a screen fit.
+func TestPagesFitPaperInABrowser(t *testing.T) {
+	for name, page := range pages(t) {
+		t.Run(name, func(t *testing.T) {
+			b := pagetest.Open(t)
+			b.Do(chromedp.EmulateViewport(pagetest.Screen, 900), chromedp.Navigate(pagetest.File(t, page)), chromedp.WaitVisible(chromedp.CSS("#host")))
+			b.WantPaper()
+			b.Picture(name + "-paper")
+			b.LeavePaper()
+			b.PDF(name)
+		})
+	}
+}
+
 func TestPageWithoutJavaScript(t *testing.T) {
 	b := pagetest.Open(t)
 	b.Do(pagetest.WithoutScripts,

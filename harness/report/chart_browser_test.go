@@ -139,6 +139,10 @@ func TestChartsWithoutJavaScript(t *testing.T) {
 	b.Do(pagetest.WithoutScripts, chromedp.Navigate(pagetest.File(t, rendered(t, BenchHTML(benchRun(t, benchtest.Results()[:2]))))),
 		chromedp.WaitVisible(chromedp.CSS(".still svg")), chromedp.WaitVisible(chromedp.CSS(".figures")),
 		chromedp.WaitNotVisible(chromedp.CSS(".keys")), chromedp.WaitNotVisible(chromedp.CSS(".drawn")))
+	const empty = `[...document.querySelectorAll(".chart figcaption")].filter(e => e.checkVisibility() && !e.parentElement.querySelector("svg, table")).map(e => e.textContent)`
+	if titles := pagetest.Eval[[]string](b, empty); len(titles) > 0 {
+		t.Errorf("titles without a picture or a table: %q", titles)
+	}
 }
 
 func TestLaddersInABrowser(t *testing.T) {
