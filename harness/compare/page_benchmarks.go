@@ -45,7 +45,7 @@ func benchmarkViewOf(b judge.Benchmark) benchmarkView {
 
 func metricViewOf(m judge.Metric) metricView {
 	return metricView{
-		Quantity: Quantity(m.Quantity),
+		Quantity: m.Quantity.String(),
 		Base:     report.Quantity(m.Quantity, m.Base.Median), New: report.Quantity(m.Quantity, m.New.Median),
 		Ratio: fmt.Sprintf("%.3f", m.Ratio.Value), Interval: interval(m), P: probability(m.AdjustedP),
 		Verdict: m.Verdict, State: stateOf(m.Verdict),
