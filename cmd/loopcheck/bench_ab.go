@@ -89,7 +89,7 @@ func (o *abOptions) check(set func(flag string) bool) error {
 // checkFormat refuses formats that a comparison does not have.
 func (o *abOptions) checkFormat(format string) error {
 	if o.on && format != "" {
-		return oneOf("--ab with --format", format, "text", "json")
+		return oneOf("--ab with --format", format, "text", "json", "html")
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 	stop.enter(writing)
 	writeErr := o.output.writeAB(c)
 	stop.enter(printing)
-	printErr := a.printComparisons(o.output.json || o.output.format == "json" && o.output.file == "", c)
+	printErr := o.output.printAB(a, c)
 	if err := errors.Join(abError(measureErr), writeErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
@@ -239,8 +239,19 @@ func (o *benchOutput) writeAB(c *compare.Comparison) error {
 	if o.file == "" {
 		return nil
 	}
-	if o.format == "text" {
+	switch o.format {
+	case "text":
 		return folder.Write(o.file, compare.Text(c, report.Style{}))
+	case "html":
+		return folder.Write(o.file, compare.HTML(c))
 	}
 	return folder.Write(o.file, compare.JSON(c))
+}
+
+// printAB prints what goes to stdout.
+func (o *benchOutput) printAB(a *app, c *compare.Comparison) error {
+	if o.format == "html" && o.file == "" {
+		return compare.HTML(c)(a.stdout)
+	}
+	return a.printComparisons(o.json || o.format == "json" && o.file == "", c)
 }

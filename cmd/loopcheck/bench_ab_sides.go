@@ -65,7 +65,11 @@ func (s *binarySide) Restart(ctx context.Context, _ int) (bench.Restart, error) 
 		}
 		return bench.Restart{}, fmt.Errorf("%s: %w: %s", s.path, err, said.lastLine())
 	}
-	r, err := report.ReadMeasured(&out)
+	document, err := report.ReadDocument(&out)
+	if err != nil {
+		return bench.Restart{}, fmt.Errorf("%s: %w", s.path, err)
+	}
+	r, err := document.Measured()
 	if err != nil {
 		return bench.Restart{}, fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -23,12 +23,12 @@ type benchOutput struct {
 }
 
 // benchFormatNames are the values of --format.
-var benchFormatNames = []string{"text", "json", "benchfmt", "csv", "openmetrics"}
+var benchFormatNames = []string{"text", "json", "html", "benchfmt", "csv", "openmetrics"}
 
 func (o *benchOutput) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON document, with every restart and the whole distribution")
-	f.StringVar(&o.format, "format", "", "print, or with --out write, `FORMAT`: text, json, benchfmt (which benchstat reads), csv, openmetrics")
+	f.StringVar(&o.format, "format", "", "print, or with --out write, `FORMAT`: text, json, html (a page with charts), benchfmt (which benchstat reads), csv, openmetrics")
 	f.StringVar(&o.file, "out", "", "write `FILE`, as JSON unless --format says otherwise, and print the table")
 }
 
@@ -68,6 +68,8 @@ func formatted(run *report.BenchRun, format string, style report.Style) func(io.
 	switch format {
 	case "json":
 		return export.JSON(run.Export())
+	case "html":
+		return report.BenchHTML(run)
 	case "benchfmt":
 		return export.Benchfmt(run.Export())
 	case "csv":

@@ -13,6 +13,7 @@ import (
 	"github.com/loopcheck/loopcheck/bench/judge"
 	"github.com/loopcheck/loopcheck/harness/baseline"
 	"github.com/loopcheck/loopcheck/harness/compare"
+	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/report"
 )
 
@@ -74,6 +75,7 @@ const minEffectUsage = "call a benchmark slower or faster from a change of `SHAR
 type compareOptions struct {
 	judging
 	json     bool
+	html     string // file of the page
 	baseline string
 	reports  string
 }
@@ -96,8 +98,11 @@ explain, over all benchmarks together, and of --min-effect at least. Where neith
 a regression nor its absence can be told, it is inconclusive, with how many more
 restarts would decide.
 
+With --html it writes a page as well, which has the distributions of both sides over
+each other in charts.
+
 It exits 1 on a regression: of a benchmark, or a check that fails and did not.`,
-		Example: "  loopcheck compare reports/2026-03-01T12-00-00Z reports/latest\n  loopcheck compare old.json new.json --min-effect 2%\n  loopcheck compare --baseline main reports/latest --fail-on inconclusive",
+		Example: "  loopcheck compare reports/2026-03-01T12-00-00Z reports/latest\n  loopcheck compare old.json new.json --min-effect 2%\n  loopcheck compare --baseline main reports/latest --fail-on inconclusive\n  loopcheck compare old.json new.json --html comparison.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			least := 2
 			if o.baseline != "" {
@@ -112,6 +117,7 @@ It exits 1 on a regression: of a benchmark, or a check that fails and did not.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON document")
+	f.StringVar(&o.html, "html", "", "also write one page for people to `FILE`, such as comparison.html")
 	f.StringVar(&o.baseline, "baseline", "", "compare with the baseline of that `NAME`, in the place of BASE")
 	f.StringVar(&o.reports, "reports", "reports", "the reports folder `DIR` that has the baselines")
 	f.Var(&o.minEffect, "min-effect", minEffectUsage)
@@ -128,6 +134,11 @@ type sourced struct {
 func (a *app) compare(o compareOptions, args []string) error {
 	if err := o.check(); err != nil {
 		return err
+	}
+	if o.html != "" {
+		if err := replaceable(o.html); err != nil {
+			return usagef("--html: %w: choose another file", err)
+		}
 	}
 	var base sourced
 	var err error
@@ -151,6 +162,11 @@ func (a *app) compare(o compareOptions, args []string) error {
 			return &usageError{err}
 		}
 		all = append(all, c)
+	}
+	if o.html != "" {
+		if err := folder.Write(o.html, compare.HTML(all...)); err != nil {
+			return err
+		}
 	}
 	if err := ignoreClosedPipe(a.printComparisons(o.json, all...)); err != nil {
 		return err

@@ -126,8 +126,9 @@ func newIndex(a *app) *cobra.Command {
 		Short: "Make the page of all runs in a reports folder",
 		Long: `Index writes index.html into a reports folder, ` + "`reports`" + ` by default: every run
 with its verdict, and what became of each check and benchmark over the runs, with
-the change points marked. The report.json files are all it reads; one that is
-damaged or foreign is listed with the reason. A run writes the page as well.`,
+the change points marked. The report.json files are all it needs; one that is
+damaged or foreign is listed with the reason. What it found in them is kept in
+the file .runs beside, for the next time. A run writes the page as well.`,
 		Example: "  loopcheck report index\n  loopcheck report index /var/tmp/reports",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {

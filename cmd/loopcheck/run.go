@@ -78,8 +78,8 @@ of those that it starts for the run, and only what harms nothing: in a schema an
 under keys of its own, which it removes. They have to be on this machine.
 
 With --baseline the run is compared with a report that "loopcheck baseline save"
-kept: what got worse is printed after the summary and written as comparison.json.
-With --gate a regression exits 1, of a benchmark or of a check.`,
+kept: what got worse is printed after the summary, and written as comparison.html
+and comparison.json. With --gate a regression exits 1, of a benchmark or of a check.`,
 		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate\n  loopcheck run --suite containers --engine docker\n  loopcheck run --suite database --redis 127.0.0.1:6379",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
@@ -160,6 +160,8 @@ func (a *app) run(o runOptions) error {
 	}
 	limits.ExpectConnections(o.connections)
 	if err := o.own.use(&o.selection); err != nil {
+		return err
+	}
 	engined, err := declareEngine(o)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -54,7 +55,9 @@ func (g *gate) write(c *compare.Comparison, o *output) error {
 	if c == nil || o.dir == "" {
 		return nil
 	}
-	return folder.Write(filepath.Join(o.dir, folder.Comparison), compare.JSON(c))
+	return errors.Join(
+		folder.Write(filepath.Join(o.dir, folder.Comparison), compare.JSON(c)),
+		folder.Write(filepath.Join(o.dir, folder.ComparisonHTML), compare.HTML(c)))
 }
 
 // verdict is the exit code that --gate asks for.

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"ladder":      validLadder,
 			"comparison":  validComparison,
 			"valid-http":  validHTTP,
+			"merged":      validMerged,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -147,6 +148,14 @@ func validHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: valid-http FILE")
 	}
 	ts.Check(reporttest.CheckHTTP([]byte(ts.ReadFile(args[0]))))
+}
+
+// merged FILE expects merged reports that follow the published schema.
+func validMerged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: merged FILE")
+	}
+	ts.Check(reporttest.CheckMerged([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

@@ -58,6 +58,8 @@ type Comparison struct {
 	// Rounds are what was measured in turns, of which Benchmarks are judged; empty
 	// where two reports are compared.
 	Rounds []bench.Comparison `json:"rounds,omitempty"`
+
+	pairs map[string]judge.Pair // what was measured, by name, for the page
 }
 
 // Side is one of the two.
@@ -114,6 +116,7 @@ func Reports(base, after *report.Report, rules judge.Rules) *Comparison {
 	}
 	var pairs []judge.Pair
 	pairs, c.NotCompared = pairsOf(base.Benchmarks, after.Benchmarks)
+	c.keep(pairs...)
 	c.judged(judge.Pairs(pairs, rules))
 	return c
 }
@@ -125,6 +128,9 @@ func Measured(base, after Side, comparisons []bench.Comparison, left []NotCompar
 		Base: base, New: after, MinEffect: rules.MinEffect, Level: rules.Level,
 		Host: []Difference{}, Checks: []CheckChange{}, Listeners: []ListenerChange{}, Settings: []Difference{},
 		NotCompared: append([]NotCompared{}, left...), Rounds: comparisons,
+	}
+	for _, one := range comparisons {
+		c.keep(sidesOf(one))
 	}
 	c.judged(judge.Rounds(comparisons, rules))
 	return c

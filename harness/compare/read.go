@@ -17,9 +17,16 @@ func Load(path string) (*report.Report, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		file = filepath.Join(path, folder.JSON)
 	}
-	r, err := history.ReadFile(file, report.ReadMeasured)
-	if err != nil && !os.IsNotExist(err) && !os.IsPermission(err) {
-		err = fmt.Errorf("%s: %w", file, err)
+	document, err := history.ReadFile(file, report.ReadDocument)
+	switch {
+	case os.IsNotExist(err) || os.IsPermission(err): // which name the file
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return r, err
+	r, err := document.Measured()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
 }

@@ -55,6 +55,7 @@ func TestWhatIsNoReport(t *testing.T) {
 		`{"schema_version": "1", "benchmarks": 5}`:                "benchmarks: a JSON number does not fit",
 		`{"schema_version": "1", "benchmarks": [{"restarts":3}]}`: "restarts",
 		`{"schema_version": "1"}`:                                 "verdict",
+		`{"schema_version": "1", "ladders": []}`:                  "it holds ladders, and no benchmarks",
 	} {
 		path := write(t, "report.json", text)
 		_, err := Load(path)
@@ -73,7 +74,11 @@ func FuzzReports(f *testing.F) {
 	}
 	f.Add([]byte(`{"schema_version": "1", "benchmarks": [{"name": "tcp/rr/raw/same-core/64B", "restarts": [{"p50_ns": 1e308, "count": -5, "duration_ns": 1}]}]}`))
 	f.Fuzz(func(t *testing.T, document []byte) {
-		r, err := report.ReadMeasured(bytes.NewReader(document))
+		d, err := report.ReadDocument(bytes.NewReader(document))
+		var r *report.Report
+		if err == nil {
+			r, err = d.Measured()
+		}
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error has several lines: %q", err)
@@ -86,6 +91,9 @@ func FuzzReports(f *testing.F) {
 			}
 			if text := rendered(t, Text(c, report.Style{})); bytes.ContainsAny(text, "\x1b\r\x07") {
 				t.Errorf("what is printed does something: %q", text)
+			}
+			if page := rendered(t, HTML(c)); bytes.ContainsAny(page, "\x1b\x00\x07\u202e") {
+				t.Errorf("the page does something: %q", page)
 			}
 		}
 	})

@@ -38,7 +38,7 @@ func (p *printout) benchmarks(c *Comparison) {
 		p.line(0, "", "%s  (%s)", b.Name, restarts(b))
 		for _, m := range b.Metrics {
 			text := row("  "+m.Quantity.String(), report.Quantity(m.Quantity, m.Base.Median), report.Quantity(m.Quantity, m.New.Median),
-				fmt.Sprintf("%.3f", m.Ratio.Value), fmt.Sprintf("%.3f–%.3f", m.Ratio.Low, m.Ratio.High), probability(m.AdjustedP), "")
+				fmt.Sprintf("%.3f", m.Ratio.Value), interval(m), probability(m.AdjustedP), "")
 			fmt.Fprintf(p, "%s  %s\n", strings.TrimSuffix(text, "\n"), p.painted(m.Verdict, string(m.Verdict)))
 		}
 		if b.Reason != "" {
@@ -46,7 +46,7 @@ func (p *printout) benchmarks(c *Comparison) {
 		}
 	}
 	if len(c.Benchmarks) > 0 {
-		p.line(0, "", "p is adjusted for all that is judged together (Holm); from %s on a change counts.", percent(c.MinEffect))
+		p.line(0, "", "%s", c.rules())
 		p.gap()
 	}
 	if len(c.NotCompared) > 0 {
@@ -54,6 +54,11 @@ func (p *printout) benchmarks(c *Comparison) {
 		most(p, c.NotCompared, func(n NotCompared) { p.line(2, "", "%s: %s", n.Name, n.Reason) })
 		p.gap()
 	}
+}
+
+// rules say what the verdicts take.
+func (c *Comparison) rules() string {
+	return fmt.Sprintf("p is adjusted for all that is judged together (Holm); from %s on a change counts.", percent(c.MinEffect))
 }
 
 // restarts says how many count.
@@ -69,6 +74,8 @@ func row(name, base, now, ratio, interval, p, verdict string) string {
 	return strings.TrimRight(terminal.PadRight(name, 10)+terminal.PadLeft(base, 12)+terminal.PadLeft(now, 12)+
 		terminal.PadLeft(ratio, 8)+terminal.PadLeft(interval, 15)+terminal.PadLeft(p, 8)+"  "+verdict, " ") + "\n"
 }
+
+func interval(m judge.Metric) string { return fmt.Sprintf("%.3f–%.3f", m.Ratio.Low, m.Ratio.High) }
 
 func probability(p float64) string {
 	if p < 0.001 {

@@ -18,9 +18,15 @@ import (
 	"github.com/loopcheck/loopcheck/harness/terminal"
 )
 
+// SchemaVersion is that of docs/merge.schema.json.
+const SchemaVersion = "1"
+
 // Fleet is what the reports of many machines say together. Its strings are fit to
-// be shown. The JSON form is what `loopcheck report merge --json` prints.
+// be shown. The JSON form, described by docs/merge.schema.json, is what `loopcheck
+// report merge --json` prints.
 type Fleet struct {
+	SchemaVersion string `json:"schema_version"`
+
 	Machines   []Machine    `json:"machines"` // by kernel, CPU and name
 	Groups     []Group      `json:"groups"`
 	Checks     []Check      `json:"checks"` // those that differ, fail or warn
@@ -65,7 +71,7 @@ type Unreadable struct {
 // listed. The error is of a path that is not there or a folder that cannot be read.
 func Load(paths []string) (*Fleet, error) {
 	f := &Fleet{
-		Machines: []Machine{}, Groups: []Group{}, Checks: []Check{}, Benchmarks: []Benchmark{}, Unreadable: []Unreadable{},
+		SchemaVersion: SchemaVersion, Machines: []Machine{}, Groups: []Group{}, Checks: []Check{}, Benchmarks: []Benchmark{}, Unreadable: []Unreadable{},
 	}
 	newest := map[report.Machine]Machine{}
 	seen := map[string]bool{}

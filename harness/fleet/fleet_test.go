@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -23,6 +22,8 @@ import (
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/report/pagetest"
+	"github.com/loopcheck/loopcheck/harness/report/reporttest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -200,11 +201,27 @@ func TestGolden(t *testing.T) {
 		if name == "fleet.html" && strings.Contains(got.String(), "<script") || strings.Contains(got.String(), " style=") {
 			t.Errorf("%s holds markup of a machine", name)
 		}
-		if name == "fleet.json" && (!json.Valid(got.Bytes()) || strings.Contains(got.String(), "null")) {
-			t.Errorf("%s is no whole document", name)
+		if name == "fleet.json" {
+			if err := reporttest.CheckMerged(got.Bytes()); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }
+
+// page is the page of what was collected, and where it is.
+func page(t *testing.T) (address string) {
+	t.Helper()
+	var out bytes.Buffer
+	if err := loaded(t).HTML(&out); err != nil {
+		t.Fatal(err)
+	}
+	return pagetest.File(t, out.Bytes())
+}
+
+func TestThePageInABrowser(t *testing.T) { pagetest.Looks(t, "fleet", page(t)) }
+
+func TestThePageIsAccessible(t *testing.T) { pagetest.Accessible(t, page(t)) }
 
 // withoutStyle is a page without what its tests are not about: the style, which it
 // shares with the report, and the policy that holds the hash of it.

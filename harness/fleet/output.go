@@ -48,7 +48,7 @@ type fleetView struct {
 // policy as a report.
 func (f *Fleet) HTML(w io.Writer) error {
 	v := fleetView{
-		Head: report.NewHead(fleetCSS), Fleet: f, Verdict: f.verdict(), States: check.States, Unjudged: f.unjudged(),
+		Head: report.NewHead("loopcheck · "+counted(len(f.Machines), "machine"), fleetCSS), Fleet: f, Verdict: f.verdict(), States: check.States, Unjudged: f.unjudged(),
 		MinMachines: minMachines, MaxDeviation: maxDeviation, MinEffect: minEffect,
 	}
 	if err := fleetTemplate.Execute(w, v); err != nil {

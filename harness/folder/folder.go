@@ -19,7 +19,8 @@ const (
 	HTML    = "report.html"
 	JUnit   = "report.junit.xml"
 	// Comparison is with a baseline, where the run had one.
-	Comparison = "comparison.json"
+	Comparison     = "comparison.json"
+	ComparisonHTML = "comparison.html"
 	// Latest is the link in the reports folder to the newest run.
 	Latest = "latest"
 )

@@ -22,6 +22,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/folder"
 	"github.com/loopcheck/loopcheck/harness/host"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/harness/report/pagetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -178,6 +179,20 @@ func TestPageGolden(t *testing.T) {
 	}
 }
 
+// somePage is the page of some past, and where it is.
+func somePage(t *testing.T) (address string) {
+	t.Helper()
+	reports := somePast(t)
+	if _, err := Write(reports); err != nil {
+		t.Fatal(err)
+	}
+	return pagetest.URL(filepath.Join(reports, Index))
+}
+
+func TestThePageInABrowser(t *testing.T) { pagetest.Looks(t, "history", somePage(t)) }
+
+func TestThePageIsAccessible(t *testing.T) { pagetest.Accessible(t, somePage(t)) }
+
 func TestNoRunsAreAPage(t *testing.T) {
 	reports := t.TempDir()
 	if h, err := Write(reports); err != nil || len(h.Runs) != 0 {
@@ -188,9 +203,10 @@ func TestNoRunsAreAPage(t *testing.T) {
 	}
 }
 
-// BenchmarkIndex makes the page of a thousand runs as large as the committed
-// sample, with fifty benchmarks each.
-func BenchmarkIndex(b *testing.B) {
+// thousand fills a folder with a thousand runs as large as the committed sample, with
+// fifty benchmarks each, and returns how many bytes they are.
+func thousand(b *testing.B, reports string) (size int64) {
+	b.Helper()
 	document, err := os.Open(filepath.Join("..", "..", "reports", "sample", folder.JSON))
 	if err != nil {
 		b.Fatal(err)
@@ -201,8 +217,6 @@ func BenchmarkIndex(b *testing.B) {
 		b.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(9, 9))
-	reports := b.TempDir()
-	var read int64
 	for n := range 1000 {
 		r := *sample
 		r.Started = r.Started.Add(time.Duration(n) * time.Hour)
@@ -220,11 +234,25 @@ func BenchmarkIndex(b *testing.B) {
 			r.Checks[n%len(r.Checks)].State = check.Fail
 		}
 		write(b, reports, fmt.Sprintf("run-%04d", n), report.JSON(&r))
-		if info, err := os.Stat(filepath.Join(reports, fmt.Sprintf("run-%04d", n), folder.JSON)); err == nil {
-			read += info.Size()
+		info, err := os.Stat(filepath.Join(reports, fmt.Sprintf("run-%04d", n), folder.JSON))
+		if err != nil {
+			b.Fatal(err)
 		}
+		size += info.Size()
 	}
+	return size
+}
+
+// BenchmarkIndex makes the page of a thousand runs of which nothing is kept.
+func BenchmarkIndex(b *testing.B) {
+	reports := b.TempDir()
+	size := thousand(b, reports)
 	for b.Loop() {
+		b.StopTimer()
+		if err := os.RemoveAll(filepath.Join(reports, Kept)); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 		if _, err := Write(reports); err != nil {
 			b.Fatal(err)
 		}
@@ -234,7 +262,7 @@ func BenchmarkIndex(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(info.Size())/1e6, "MB-page")
-	b.ReportMetric(float64(read)/1e6, "MB-read")
+	b.ReportMetric(float64(size)/1e6, "MB-read")
 }
 
 // withoutStyle is a page without what its tests are not about: the style, which it

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/folder"
@@ -35,15 +36,20 @@ func Write(reports string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h, folder.Write(filepath.Join(reports, Index), h.page(func(run Run) bool {
+	err = folder.Write(filepath.Join(reports, Index), h.page(func(run *Run) bool {
 		_, err := os.Stat(filepath.Join(reports, run.Folder, folder.HTML))
 		return err == nil
 	}))
+	if err == nil && h.stale {
+		// It saves time the next time, and nothing is lost where it cannot be written.
+		_ = keep(reports, h.entries, time.Now())
+	}
+	return h, err
 }
 
 // page writes the history as one page of HTML that asks for nothing but itself and
 // links to the reports of the runs that have one for people.
-func (h *History) page(hasHTML func(Run) bool) func(io.Writer) error {
+func (h *History) page(hasHTML func(*Run) bool) func(io.Writer) error {
 	return func(w io.Writer) error {
 		if err := indexTemplate.Execute(w, h.view(hasHTML)); err != nil {
 			return fmt.Errorf("write the history as HTML: %w", err)
@@ -126,9 +132,9 @@ const newestPoints = 10
 // newestStretches is how many changes of a check are listed.
 const newestStretches = 20
 
-func (h *History) view(hasHTML func(Run) bool) indexView {
+func (h *History) view(hasHTML func(*Run) bool) indexView {
 	v := indexView{
-		Head: report.NewHead(indexCSS), Verdict: check.Skip, Sentence: "No run is here yet.",
+		Head: report.NewHead("History · loopcheck", indexCSS), Verdict: check.Skip, Sentence: "No run is here yet.",
 		Unreadable: h.Unreadable, FamilyError: familyError, MinEffect: minEffect,
 	}
 	views := map[string]runView{}
@@ -147,12 +153,12 @@ func (h *History) view(hasHTML func(Run) bool) indexView {
 	return v
 }
 
-func viewOf(run Run, hasHTML bool) runView {
+func viewOf(run *Run, hasHTML bool) runView {
 	shown := func(s string) string { return strings.ReplaceAll(terminal.Harmless(s), "\n", " ") }
 	view := runView{
 		When: run.Started.UTC().Format("2006-01-02 15:04:05"), Day: run.Started.UTC().Format("2006-01-02"),
-		Machine: shown(run.Host.Hostname), Kernel: shown(run.Host.Kernel), Tool: shown(run.Tool.Version),
-		Verdict: run.Summary.Verdict, Sentence: terminal.Shorten(shown(run.Sentence()), 300),
+		Machine: run.Machine.Hostname, Kernel: shown(run.Kernel), Tool: shown(run.Tool),
+		Verdict: run.Verdict, Sentence: terminal.Shorten(shown(run.Sentence), 300),
 	}
 	if hasHTML {
 		view.Link = "./" + url.PathEscape(run.Folder) + "/" + folder.HTML

@@ -11,7 +11,7 @@ import (
 // benchmarkTrend is the median of one benchmark on one machine, run by run.
 type benchmarkTrend struct {
 	Name         string
-	Runs         []Run // those that measured it
+	Runs         []*Run // those that measured it
 	MediansNS    []float64
 	Inconclusive int // runs whose figure is not to be trusted; they are not in Runs
 	Changes      []Change
@@ -27,30 +27,26 @@ type checkTrend struct {
 // stretch is runs in a row with the same state.
 type stretch struct {
 	State    check.State
-	From, To Run
+	From, To *Run
 	N        int
 }
 
 // benchmarksOf are the trends of a machine's benchmarks by name, without changes.
-func benchmarksOf(runs []Run) []benchmarkTrend {
+func benchmarksOf(runs []*Run) []benchmarkTrend {
 	found := map[string]*benchmarkTrend{}
 	for _, run := range runs {
 		for _, b := range run.Benchmarks {
-			p50, given := b.Percentiles["p50_ns"]
-			if b.Skipped != "" || !given {
-				continue
-			}
 			trend := found[b.Name]
 			if trend == nil {
 				trend = &benchmarkTrend{Name: b.Name}
 				found[b.Name] = trend
 			}
-			if b.Inconclusive != "" {
+			if b.Inconclusive {
 				trend.Inconclusive++
 				continue
 			}
 			trend.Runs = append(trend.Runs, run)
-			trend.MediansNS = append(trend.MediansNS, p50)
+			trend.MediansNS = append(trend.MediansNS, b.NS)
 		}
 	}
 	var trends []benchmarkTrend
@@ -63,7 +59,7 @@ func benchmarksOf(runs []Run) []benchmarkTrend {
 // checksOf are the trends of a machine's checks in the order of the newest run that
 // asked each. Runs that did not ask a check, or were stopped before, say nothing
 // of it.
-func checksOf(runs []Run) (trends []checkTrend) {
+func checksOf(runs []*Run) (trends []checkTrend) {
 	index := map[string]int{}
 	for _, run := range slices.Backward(runs) {
 		for _, c := range run.Checks {
@@ -94,7 +90,7 @@ func checksOf(runs []Run) (trends []checkTrend) {
 // machineTrends is what became of one machine.
 type machineTrends struct {
 	report.Machine
-	Runs       []Run
+	Runs       []*Run
 	Benchmarks []benchmarkTrend
 	Changed    []checkTrend // checks whose state was not always the same
 	Steady     []checkTrend // the others
@@ -105,10 +101,9 @@ type machineTrends struct {
 func (h *History) trends() []machineTrends {
 	var all []machineTrends
 	var series [][]float64
-	of := map[report.Machine][]Run{}
+	of := map[report.Machine][]*Run{}
 	for _, run := range h.Runs {
-		m := run.Machine()
-		of[m] = append(of[m], run)
+		of[run.Machine] = append(of[run.Machine], run)
 	}
 	for _, m := range h.machines() {
 		t := machineTrends{Machine: m, Runs: of[m], Benchmarks: benchmarksOf(of[m])}

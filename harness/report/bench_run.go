@@ -63,7 +63,7 @@ func exportMachine(tool Tool, facts host.Facts) export.Machine {
 // sizes, flows and rates do where there are several, and notes that hold for all.
 func BenchText(r *BenchRun, style Style) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmlessCopy(r)
+		r := HarmlessCopy(r)
 		p := newPrintout(style)
 		p.header(r.Tool, r.Host)
 		p.benchmarks(r.Benchmarks)

@@ -70,6 +70,7 @@ const (
 const (
 	axisLatency = "latency" // nanoseconds, logarithmic
 	axisCount   = "count"   // samples, from 0
+	axisShare   = "share"   // of all samples, from 0
 	axisRestart = "restart" // the number of a restart
 	axisTail    = "tail"    // tailOf a percentile
 	axisNamed   = "named"   // positions that Ticks name
@@ -142,6 +143,9 @@ func (c Chart) Data() (string, error) {
 	return string(encoded), nil
 }
 
+// Bare says that all there is of the chart is what a script draws.
+func (c Chart) Bare() bool { return c.Still == nil && c.Table == nil }
+
 // Toggles says whether lines can be shown and hidden: a single one cannot.
 func (c Chart) Toggles() bool { return len(c.Lines) > 1 }
 
@@ -170,17 +174,17 @@ type ChartHead struct {
 	Script template.HTML
 }
 
-// NewChartHead is that of a page with some style of its own beside that of the
-// report's.
-func NewChartHead(style string) ChartHead {
-	return newHead(pageCSS+uplotCSS+chartsCSS+style, uplotJS+chartsJS)
+// NewChartHead is that of a page with that title, and some style of its own beside
+// that of the report's.
+func NewChartHead(title, style string) ChartHead {
+	return newHead(title, pageCSS+uplotCSS+chartsCSS+style, uplotJS+chartsJS)
 }
 
-// newHead is that of a page with a style and a script. Both are the project's own,
+// newHead is that of a page with a title, a style and a script. Both are the project's own,
 // or stand unchanged in its source; wrapped whole, the template changes no byte of
 // what was hashed.
-func newHead(style, script string) ChartHead {
-	h := ChartHead{Head: Head{Policy: contentPolicy(style, script), Style: template.HTML("<style>" + style + "</style>")}}
+func newHead(title, style, script string) ChartHead {
+	h := ChartHead{Head: Head{Title: title, Policy: contentPolicy(style, script), Style: template.HTML("<style>" + style + "</style>")}}
 	if script != "" {
 		h.Script = template.HTML("<script>" + script + "</script>")
 	}

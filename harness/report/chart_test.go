@@ -58,7 +58,7 @@ func allCharts() (charts []Chart) {
 			}
 		}
 	}
-	return slices.Concat(charts, v.Percentiles, v.Sweeps, Overlays(benchtest.Results(), benchtest.Results()))
+	return slices.Concat(charts, v.Percentiles, v.Sweeps, Overlay(benchtest.Results()[0], benchtest.Results()[1]))
 }
 
 // What a chart holds fits together, is told in words, and stands in a table.
@@ -247,50 +247,21 @@ func TestSweepCharts(t *testing.T) {
 	}
 }
 
-func TestOverlaysPairByName(t *testing.T) {
-	base, compared := benchtest.Results(), benchtest.Results()
-	slices.Reverse(base)
-	compared = append(compared, benchtest.Result(bench.Spec{Transport: bench.TLS}, 90_000, 5000)) // the base has none
-	compared[3].Inconclusive = "6 of 10 restarts are tainted: steal"
-	var names []string
-	for _, c := range Overlays(base, compared) {
-		names = append(names, c.Title)
-		d := drawingOf(t, c)
-		if len(d.Lines) != 2 || d.Lines[0].Name != "base" || !d.Lines[0].Dashed || d.Lines[1].Name != "new" || d.Lines[1].Dashed {
-			t.Errorf("%s: lines %+v", c.Title, d.Lines)
-		}
-	}
-	want := []string{compared[0].Name, compared[1].Name, compared[2].Name, compared[4].Name}
-	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// Runs of different lengths end at places of their own, and share an axis.
-func TestOverlaysOfUnequalLength(t *testing.T) {
-	s := bench.Spec{Transport: bench.TCP}
-	d := drawingOf(t, Overlays([]bench.Result{benchtest.Result(s, 14_000, 1_000)}, []bench.Result{benchtest.Result(s, 15_000, 100_000)})[0])
-	last := len(d.At) - 1
-	if d.Lines[0].Points[last] != nil || d.Lines[1].Points[last] == nil || d.Lines[0].Points[0] == nil {
-		t.Errorf("the shorter ends at %v, the longer at %v", d.Lines[0].Points[last], d.Lines[1].Points[last])
-	}
-}
-
 // Other pages have charts by the same template and head.
 func TestOtherPagesHaveCharts(t *testing.T) {
-	charts := Overlays(benchtest.Results(), benchtest.Results())
-	page := PageTemplate("other", `{{.Style}}{{range .Charts}}{{template "chart" .}}{{end}}{{.Script}}`)
+	charts := Overlay(benchtest.Results()[0], benchtest.Results()[1])
+	page := PageTemplate("other", `{{template "head" .}}{{range .Charts}}{{template "chart" .}}{{end}}{{.Script}}`)
 	var out strings.Builder
 	if err := page.Execute(&out, struct {
 		ChartHead
 		Charts []Chart
-	}{NewChartHead(".own { margin: 0; }"), charts}); err != nil {
+	}{NewChartHead("Other", ".own { margin: 0; }"), charts}); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(out.String(), "data-chart="); got != len(charts) {
 		t.Errorf("%d of %d charts are there", got, len(charts))
 	}
-	for _, part := range []string{"<script>", ".own { margin: 0; }", "uPlot"} {
+	for _, part := range []string{"<script>", "<title>Other</title>", ".own { margin: 0; }", "uPlot"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("the page lacks %s", part)
 		}

@@ -35,6 +35,8 @@
     }
     return ticks;
   };
+  const fromZero = (u, min, max, data) => [0, max / (1 - (markRow * (data.marks ?? []).length + 10) / (height - 70))];
+
   // Ticks between two logarithms of nanoseconds.
   const logTicks = (low, high) => {
     const ticks = [];
@@ -53,7 +55,8 @@
     return steps(10 ** low, 10 ** high, nice((10 ** high - 10 ** low) / 5)).filter((ns) => ns > 0).map(Math.log10);
   };
 
-  // What an axis of each kind has: its range, its ticks and what they are called.
+  // What an axis of each kind has: its range, its ticks and what they are called. One
+  // that goes upward tells its values in words.
   const kinds = {
     latency: {
       range: (u, min, max) => {
@@ -62,11 +65,19 @@
       },
       splits: (u, axis, low, high) => logTicks(low, high),
       values: (u, ticks) => ticks.map((at) => tickTime(10 ** at)),
+      tell: time,
     },
     count: {
-      range: (u, min, max, data) => [0, max / (1 - (markRow * (data.marks ?? []).length + 10) / (height - 70))],
+      range: fromZero,
       splits: (u, axis, low, high) => steps(0, high, Math.max(1, nice(high / 5))),
-      values: (u, ticks) => ticks.map((n) => n.toLocaleString("en")),
+      values: (u, ticks) => ticks.map(kinds.count.tell),
+      tell: (n) => n.toLocaleString("en"),
+    },
+    share: {
+      range: fromZero,
+      splits: (u, axis, low, high) => steps(0, high, nice(high / 5)),
+      values: (u, ticks) => ticks.map(kinds.share.tell),
+      tell: (ratio) => `${Number((100 * ratio).toPrecision(3))} %`,
     },
     restart: {
       range: (u, min, max) => [min - 0.5, max + 0.5],
@@ -91,6 +102,21 @@
     },
   };
 
+  // Steps that change between two bars. uPlot's own change at one of them.
+  const outline = (u, series, first, last) => {
+    const [xs, ys] = [u.data[0], u.data[series]];
+    const [x, y] = [(at) => u.valToPos(at, "x", true), (v) => u.valToPos(v, "y", true)];
+    const half = xs.length > 1 ? (xs[1] - xs[0]) / 2 : 0;
+    const path = new Path2D();
+    path.moveTo(x(xs[first] - half), y(0));
+    for (let i = first; i <= last; i++) {
+      path.lineTo(x(xs[i] - half), y(ys[i]));
+      path.lineTo(x(xs[i] + half), y(ys[i]));
+    }
+    path.lineTo(x(xs[last] + half), y(0));
+    return { stroke: path, fill: null, clip: null, band: null, gaps: null, flags: 1 };
+  };
+
   const scaleOf = (form, data) => ({
     time: false,
     range: (u, min, max) => min === null || min === undefined ? [0, 1] : kinds[form.kind].range(u, min, max, data),
@@ -109,20 +135,26 @@
     values: (u, ticks) => kinds[form.kind].values(u, ticks, data),
   });
 
-  const seriesOf = (line, data) => ({
-    label: line.name,
-    show: !line.off,
-    stroke: () => ink(data.bars ? "--chart-bar" : `--line-${line.key}`),
-    fill: data.bars ? () => ink("--chart-bar") : undefined,
-    paths: data.bars ? uPlot.paths.bars({ size: [0.9, Infinity] }) : undefined,
-    width: data.bars ? 0 : 2,
-    dash: line.dashed ? [7, 5] : undefined,
-    points: {
-      show: !data.bars && data.x.kind !== "tail",
-      size: 6,
-      fill: () => ink(`--line-${line.key}`),
-    },
-  });
+  // Of bars that lie over each other those of a dashed line are drawn as an outline,
+  // and the others so that it is seen through them.
+  const seriesOf = (line, data) => {
+    const filled = data.bars && !line.dashed;
+    const colour = () => ink(data.bars && data.lines.length === 1 ? "--chart-bar" : `--line-${line.key}`);
+    return {
+      label: line.name,
+      show: !line.off,
+      stroke: colour,
+      fill: !filled ? undefined : data.lines.length === 1 ? colour : () => `${colour()}80`,
+      paths: filled ? uPlot.paths.bars({ size: [0.9, Infinity] }) : data.bars ? outline : undefined,
+      width: filled ? 0 : 2,
+      dash: line.dashed ? [7, 5] : undefined,
+      points: {
+        show: !data.bars && data.x.kind !== "tail",
+        size: 6,
+        fill: () => ink(`--line-${line.key}`),
+      },
+    };
+  };
 
   // Bands behind what is tainted.
   const drawTaint = (u, data) => {
@@ -189,7 +221,7 @@
     }
     const said = data.lines
       .filter((line, n) => u.series[n + 1].show && line.points[i] !== null)
-      .map((line) => `${line.name} ${data.bars ? line.points[i].toLocaleString("en") : time(line.points[i])}`);
+      .map((line) => `${line.name} ${kinds[data.y.kind].tell(line.points[i])}`);
     readout.textContent = `${placeOf(data, i)}: ${said.join(", ") || "nothing"}`;
   };
 
@@ -264,6 +296,7 @@
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => resize(target, target.clientWidth)));
   for (const figure of figures) {
     // All have their room from the start, so that nothing moves under a reader.
+    figure.hidden = false;
     for (const part of figure.querySelectorAll(".drawn, .readout, .keys")) {
       part.hidden = false;
     }

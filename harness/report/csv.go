@@ -22,7 +22,7 @@ var CSVHeader = []string{
 // with an apostrophe, as OWASP's "CSV Injection" advises.
 func CSV(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmlessCopy(r)
+		r := HarmlessCopy(r)
 		table := csv.NewWriter(w)
 		table.UseCRLF = true
 		_ = table.Write(CSVHeader) // the first error stays, and Error returns it

@@ -19,7 +19,7 @@ const annotationsOfKind = 10
 // one of the kind names the rest. A run with nothing to tell writes nothing.
 func GitHub(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmlessCopy(r)
+		r := HarmlessCopy(r)
 		var out strings.Builder
 		annotate(&out, "error", checksIn(r, check.Fail))
 		annotate(&out, "warning", checksIn(r, check.Warn, check.Inconclusive, check.Interrupted))

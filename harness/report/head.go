@@ -2,6 +2,7 @@ package report
 
 import (
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -10,19 +11,24 @@ import (
 	"github.com/loopcheck/loopcheck/harness/check"
 )
 
-// partsHTML is what the templates of all pages have.
-var partsHTML = chartsHTML + `{{- define "badge"}}<span class="badge {{.}}"><span aria-hidden="true">{{glyph .}}</span> {{.}}</span>{{end}}`
+//go:embed head.html
+var headHTML string
 
-// Head is the strict policy of a page that stands for itself, and its style.
+// partsHTML is what the templates of all pages have.
+var partsHTML = chartsHTML + headHTML + `{{- define "badge"}}<span class="badge {{.}}"><span aria-hidden="true">{{glyph .}}</span> {{.}}</span>{{end}}`
+
+// Head is what the template "head" writes: the title of a page that stands for
+// itself, its strict policy, and its style.
 type Head struct {
+	Title  string
 	Policy string
 	Style  template.HTML
 }
 
 // NewHead is that of a page without scripts, with some style of its own beside that
 // of the report's.
-func NewHead(style string) Head {
-	return newHead(pageCSS+style, "").Head
+func NewHead(title, style string) Head {
+	return newHead(title, pageCSS+style, "").Head
 }
 
 // PageTemplate is the template of a page that writes states and figures as the

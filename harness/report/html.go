@@ -36,7 +36,7 @@ var (
 // named is text and stays text.
 func HTML(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		if err := pageTemplate.Execute(w, viewOf(harmlessCopy(r))); err != nil {
+		if err := pageTemplate.Execute(w, viewOf(HarmlessCopy(r))); err != nil {
 			return fmt.Errorf("write the report as HTML: %w", err)
 		}
 		return nil
@@ -91,14 +91,22 @@ type pageView struct {
 
 // frameView is what all pages of one machine have around their sections.
 type frameView struct {
-	Topic      string // of the title
 	When       string
 	HostFacts  []fact
 	NoiseFacts []fact
 }
 
-func frameOf(r *Report, topic string) frameView {
-	return frameView{topic, r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"), machineFacts(r), noiseFacts(r)}
+func frameOf(r *Report) frameView {
+	return frameView{r.Started.UTC().Format("2 January 2006, 15:04:05 UTC"), machineFacts(r), noiseFacts(r)}
+}
+
+// titleOf is that of a page of one machine.
+func titleOf(r *Report, topic string) string {
+	title := topic + " · loopcheck"
+	if r.Host.Hostname != "" {
+		title += " on " + r.Host.Hostname
+	}
+	return title
 }
 
 type stateCount struct {
@@ -118,17 +126,18 @@ type fact struct{ Name, Value string }
 func viewOf(r *Report) pageView {
 	v := pageView{
 		Report:       r,
-		ChartHead:    newHead(pageCSS, pageJS),
-		frameView:    frameOf(r, string(r.Summary.Verdict)),
+		frameView:    frameOf(r),
 		Counts:       countsOf(r.Summary),
 		concerns:     r.concerns(),
 		Skips:        r.skipGroups(),
 		Bench:        benchViewOf(r.Benchmarks),
 		FirewallView: r.firewallView(),
 	}
+	style, script := pageCSS, pageJS
 	if v.Bench != nil {
-		v.ChartHead = newHead(pageCSS+uplotCSS+chartsCSS, pageJS+uplotJS+chartsJS)
+		style, script = style+uplotCSS+chartsCSS, script+uplotJS+chartsJS
 	}
+	v.ChartHead = newHead(titleOf(r, string(r.Summary.Verdict)), style, script)
 	for _, s := range r.suites() {
 		checks := r.checksOf(s.Name)
 		v.Sections = append(v.Sections, suiteView{Suite: s, Checks: checks, Counts: countsOf(Summarize(checks)), Took: took(checks)})

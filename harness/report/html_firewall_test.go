@@ -8,6 +8,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/firewall"
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report/pagetest"
 	"github.com/loopcheck/loopcheck/probe/verdict"
 )
 
@@ -129,8 +130,8 @@ func TestTextSendsNobodyToExplainAPolicy(t *testing.T) {
 
 // showsTheFirewall looks at the picture of a map: a square, in the colours of the
 // style sheet, with its table beside it.
-func (b *browser) showsTheFirewall(t *testing.T) {
-	box := eval[[]float64](b, `(() => {
+func showsTheFirewall(t testing.TB, b *pagetest.Browser) {
+	box := pagetest.Eval[[]float64](b, `(() => {
 		const box = (e) => e.getBoundingClientRect();
 		const picture = document.querySelector("#firewall .map svg");
 		const table = document.querySelector("#firewall .map table");
@@ -139,7 +140,7 @@ func (b *browser) showsTheFirewall(t *testing.T) {
 	if box[0] < 256 || box[1] < box[0]-1 || box[1] > box[0]+1 || box[2] < 0 {
 		t.Errorf("the picture is %v wide and %v high, and its table %v to the right", box[0], box[1], box[2])
 	}
-	fills := eval[[]string](b, `["accept", "elsewhere", "reset", "reject", "drop"].map(v => getComputedStyle(document.querySelector("#firewall .fw-" + v)).fill)`)
+	fills := pagetest.Eval[[]string](b, `["accept", "elsewhere", "reset", "reject", "drop"].map(v => getComputedStyle(document.querySelector("#firewall .fw-" + v)).fill)`)
 	slices.Sort(fills)
 	if different := slices.Compact(fills); len(different) != 5 || slices.Contains(different, "rgb(0, 0, 0)") {
 		t.Errorf("the colours are %v", different)

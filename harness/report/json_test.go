@@ -61,6 +61,7 @@ func TestSchemaKnowsEveryKey(t *testing.T) {
 		".listeners[].unit": true, ".listeners[].container": true, ".listeners[].unowned": true,
 		".listeners[].owners[].unit": true, ".listeners[].owners[].container": true,
 		".firewall": true, ".host.idle": true,
+		".benchmarks[].restarts[].p98_ns": true, ".benchmarks[].restarts[].p99.5_ns": true,
 	}
 	for _, key := range []string{
 		"policy", "maps", "coverage", "mutation", "notes",

@@ -6,26 +6,73 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-
-	"github.com/onsi/ginkgo/v2/reporters"
 
 	"github.com/loopcheck/loopcheck/harness/check"
 )
 
-// JUnit writes the report as JUnit XML, a testsuite for each suite, in the form
-// that Ginkgo's own reporter gives it. A warning is a passed test whose
-// system-out tells of it, since it must not fail a build; an inconclusive check
-// is a skipped one; what was interrupted is an error.
+// JUnit writes the report as JUnit XML, a testsuite for each suite, in the part of
+// that form that Jenkins, its xUnit plugin and GitLab agree on. A warning is a passed
+// test whose system-out tells of it, since it must not fail a build; an inconclusive
+// check is a skipped one; what was interrupted is an error. What is told of a test
+// stands in an attribute, which Jenkins shows, and as text, which GitLab shows.
 func JUnit(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		if err := writeXML(w, junitDocument(harmlessCopy(r))); err != nil {
+		if err := writeXML(w, newJUnit(HarmlessCopy(r))); err != nil {
 			return fmt.Errorf("write the report as JUnit XML: %w", err)
 		}
 		return nil
 	}
 }
+
+type junitSuites struct {
+	XMLName  xml.Name     `xml:"testsuites"`
+	Tests    int          `xml:"tests,attr"`
+	Failures int          `xml:"failures,attr"`
+	Errors   int          `xml:"errors,attr"`
+	Time     string       `xml:"time,attr"` // seconds
+	Suites   []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name       string          `xml:"name,attr"`
+	Tests      int             `xml:"tests,attr"`
+	Failures   int             `xml:"failures,attr"`
+	Errors     int             `xml:"errors,attr"`
+	Skipped    int             `xml:"skipped,attr"`
+	Time       string          `xml:"time,attr"`      // seconds
+	Timestamp  string          `xml:"timestamp,attr"` // UTC, without a zone
+	Hostname   string          `xml:"hostname,attr,omitempty"`
+	Properties []junitProperty `xml:"properties>property"`
+	Cases      []junitCase     `xml:"testcase"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type junitCase struct {
+	Name      string        `xml:"name,attr"`
+	Classname string        `xml:"classname,attr"`
+	Time      string        `xml:"time,attr"` // seconds
+	Skipped   *junitAccount `xml:"skipped"`
+	Error     *junitAccount `xml:"error"`
+	Failure   *junitAccount `xml:"failure"`
+	SystemOut string        `xml:"system-out,omitempty"`
+}
+
+// junitAccount says why a test did not pass.
+type junitAccount struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// junitSeconds has no exponent, which not every reader takes.
+func junitSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
 func writeXML(w io.Writer, document any) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -40,15 +87,14 @@ func writeXML(w io.Writer, document any) error {
 	return err
 }
 
-func junitDocument(r *Report) reporters.JUnitTestSuites {
-	document := reporters.JUnitTestSuites{Time: r.Duration.Seconds()}
+func newJUnit(r *Report) junitSuites {
+	document := junitSuites{Time: junitSeconds(r.Duration)}
 	for _, s := range r.suites() {
-		suite := junitSuite(r, s)
+		suite := newJUnitSuite(r, s)
 		document.Tests += suite.Tests
-		document.Disabled += suite.Skipped // on this level it counts skipped tests too
 		document.Errors += suite.Errors
 		document.Failures += suite.Failures
-		document.TestSuites = append(document.TestSuites, suite)
+		document.Suites = append(document.Suites, suite)
 	}
 	return document
 }
@@ -83,22 +129,23 @@ func took(checks []Check) time.Duration {
 	return sum
 }
 
-func junitSuite(r *Report, s check.Suite) reporters.JUnitTestSuite {
+func newJUnitSuite(r *Report, s check.Suite) junitSuite {
 	checks := r.checksOf(s.Name)
-	suite := reporters.JUnitTestSuite{
+	suite := junitSuite{
 		Name:      s.Name,
 		Tests:     len(checks),
-		Time:      took(checks).Seconds(),
+		Time:      junitSeconds(took(checks)),
 		Timestamp: r.Started.UTC().Format("2006-01-02T15:04:05"),
-		Properties: reporters.JUnitProperties{Properties: []reporters.JUnitProperty{
-			{Name: "title", Value: s.Title},
-			{Name: "loopcheck", Value: r.Tool.Version},
-			{Name: "host", Value: r.Host.Hostname},
-			{Name: "kernel", Value: r.Host.Kernel},
-		}},
+		Hostname:  r.Host.Hostname,
+		Properties: []junitProperty{
+			{"title", s.Title},
+			{"loopcheck", r.Tool.Version},
+			{"host", r.Host.Hostname},
+			{"kernel", r.Host.Kernel},
+		},
 	}
 	for _, c := range checks {
-		test := junitCase(c)
+		test := newJUnitCase(c)
 		switch {
 		case test.Failure != nil:
 			suite.Failures++
@@ -107,45 +154,35 @@ func junitSuite(r *Report, s check.Suite) reporters.JUnitTestSuite {
 		case test.Skipped != nil:
 			suite.Skipped++
 		}
-		suite.TestCases = append(suite.TestCases, test)
+		suite.Cases = append(suite.Cases, test)
 	}
 	return suite
 }
 
-func junitCase(c Check) reporters.JUnitTestCase {
-	test := reporters.JUnitTestCase{
+func newJUnitCase(c Check) junitCase {
+	test := junitCase{
 		Name:      strings.TrimSpace(oneLine(c.ID + " " + c.Title)),
 		Classname: c.Suite,
-		Time:      c.Duration.Seconds(),
+		Time:      junitSeconds(c.Duration),
 	}
 	message := strings.TrimSpace(c.Message)
-	skipped := func(reason string) {
-		test.Status = "skipped"
-		test.Skipped = &reporters.JUnitSkipped{Message: "skipped - " + reason}
-	}
 	switch c.State {
 	case check.Pass:
-		test.Status = "passed"
 	case check.Warn:
-		test.Status = "passed"
 		test.SystemOut = "warning: " + c.account()
 	case check.Fail:
-		test.Status = "failed"
-		test.Failure = &reporters.JUnitFailure{
-			Message: cmp.Or(message, "failed, and told no more"), Type: "failed", Description: c.account(),
-		}
+		test.Failure = &junitAccount{cmp.Or(message, "failed, and told no more"), "failed", c.account()}
 	case check.Skip:
-		skipped(cmp.Or(message, "gave no reason"))
+		reason := cmp.Or(message, "gave no reason")
+		test.Skipped = &junitAccount{reason, "skipped", reason}
 		if len(c.Causes) > 0 || len(c.Unseen) > 0 {
 			test.SystemOut = c.account()
 		}
 	case check.Inconclusive:
-		skipped("inconclusive: " + cmp.Or(message, "gave no reason"))
+		reason := "inconclusive: " + cmp.Or(message, "gave no reason")
+		test.Skipped = &junitAccount{reason, "inconclusive", reason}
 	default:
-		test.Status = "interrupted"
-		test.Error = &reporters.JUnitError{
-			Message: cmp.Or(message, "the run was stopped before"), Type: "interrupted", Description: c.account(),
-		}
+		test.Error = &junitAccount{cmp.Or(message, "the run was stopped before"), "interrupted", c.account()}
 	}
 	return test
 }

@@ -24,7 +24,7 @@ const (
 // escaped, so that it can be neither markup nor a link.
 func Markdown(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		if _, err := io.WriteString(w, markdownOf(harmlessCopy(r))); err != nil {
+		if _, err := io.WriteString(w, markdownOf(HarmlessCopy(r))); err != nil {
 			return fmt.Errorf("write the report as Markdown: %w", err)
 		}
 		return nil

@@ -40,21 +40,17 @@ func parseDocument(document []byte) (*Document, error) {
 	return &Document{Report: r}, err
 }
 
-// ReadMeasured is Read that also takes what `loopcheck bench --json` writes: a report
-// whose Checks, Listeners and Suites are nil, for nothing was asked.
-func ReadMeasured(from io.Reader) (*Report, error) {
-	return read(from, func(document []byte) (*Report, error) {
-		d, err := parseDocument(document)
-		switch {
-		case err != nil:
-			return nil, err
-		case d.Ladders != nil:
-			return nil, errors.New("it holds ladders, and no benchmarks")
-		case d.Bench != nil:
-			return d.Bench.report(), nil
-		}
-		return d.Report, nil
-	})
+// Measured is the document as a report: of benchmarks by themselves one whose Checks,
+// Listeners and Suites are nil, for nothing was asked. The error is of ladders, which
+// are no benchmarks.
+func (d *Document) Measured() (*Report, error) {
+	switch {
+	case d.Ladders != nil:
+		return nil, errors.New("read report: it holds ladders, and no benchmarks")
+	case d.Bench != nil:
+		return d.Bench.report(), nil
+	}
+	return d.Report, nil
 }
 
 // report is the benchmarks as a report of a run that asked nothing.
@@ -95,7 +91,7 @@ var measuredTemplate = sectioned("measured", measuredHTML)
 // BenchHTML writes benchmarks as one page that needs nothing but itself, as HTML
 // writes a report.
 func BenchHTML(r *BenchRun) func(io.Writer) error {
-	r = harmlessCopy(r)
+	r = HarmlessCopy(r)
 	v := newMeasuredView("benchmarks", r.Sentence(), r.report())
 	v.Notes, v.Bench = r.notes(), benchViewOf(r.Benchmarks)
 	return v.write
@@ -103,7 +99,7 @@ func BenchHTML(r *BenchRun) func(io.Writer) error {
 
 // LaddersHTML writes ladders as one page that needs nothing but itself.
 func LaddersHTML(l *Ladders) func(io.Writer) error {
-	l = harmlessCopy(l)
+	l = HarmlessCopy(l)
 	v := newMeasuredView("ladder", l.Sentence(), &Report{
 		Tool: l.Tool, Started: l.Started, Duration: l.Duration, Command: l.Command, Interrupted: l.Interrupted, Host: l.Host, Noise: l.Noise,
 	})
@@ -116,7 +112,7 @@ func LaddersHTML(l *Ladders) func(io.Writer) error {
 
 func newMeasuredView(topic, sentence string, r *Report) measuredView {
 	v := measuredView{
-		Report: r, ChartHead: NewChartHead(""), frameView: frameOf(r, topic), State: check.Pass, Sentence: sentence,
+		Report: r, ChartHead: NewChartHead(titleOf(r, topic), ""), frameView: frameOf(r), State: check.Pass, Sentence: sentence,
 	}
 	if r.Interrupted {
 		v.State = check.Interrupted
@@ -126,7 +122,7 @@ func newMeasuredView(topic, sentence string, r *Report) measuredView {
 
 func (v measuredView) write(w io.Writer) error {
 	if err := measuredTemplate.Execute(w, v); err != nil {
-		return fmt.Errorf("write the %s as HTML: %w", v.Topic, err)
+		return fmt.Errorf("write the figures as HTML: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // checks are labels of gauges: of each check only the state that it has is written.
 func OpenMetrics(r *Report) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmlessCopy(r)
+		r := HarmlessCopy(r)
 		measured := export.Run{Benchmarks: r.Benchmarks, Machine: exportMachine(r.Tool, r.Host)}
 		if err := export.WriteMetrics(w, slices.Concat(runMetrics(r), export.Metrics(measured))); err != nil {
 			return fmt.Errorf("write the report as OpenMetrics: %w", err)

@@ -55,11 +55,11 @@ func rewrite(v reflect.Value, edit func(string) string) reflect.Value {
 	return v
 }
 
-// harmlessCopy returns a copy of a report whose strings can be shown to a
+// HarmlessCopy returns a copy of a report whose strings can be shown to a
 // person. Host names, process names and what a peer sent come from the machine
 // and may hold anything: terminal escapes, characters that XML forbids, and
 // marks that turn the direction of text so that it reads as something else.
-func harmlessCopy[T any](r *T) *T { return rewritten(r, terminal.Harmless) }
+func HarmlessCopy[T any](r *T) *T { return rewritten(r, terminal.Harmless) }
 
 // oneLine keeps a string that has to stay on its line on it.
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", `\n`) }

@@ -16,7 +16,7 @@ import (
 // was skipped, the verdict. What the machine named is made harmless first.
 func Text(r *Report, style Style) func(io.Writer) error {
 	return func(w io.Writer) error {
-		r := harmlessCopy(r)
+		r := HarmlessCopy(r)
 		p := newPrintout(style)
 		p.header(r.Tool, r.Host)
 		p.suites(r)

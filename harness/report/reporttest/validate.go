@@ -1,5 +1,6 @@
 // Package reporttest lets the tests of any package hold a report against
 // docs/report.schema.json, and what commands print against the schemas beside it.
+// docs/report.schema.json, and what other commands print against its schema.
 package reporttest
 
 import (
@@ -39,6 +40,9 @@ func CheckComparisons(document []byte) error { return follows(document, compareS
 // CheckHTTP is Check for what `loopcheck http --json` prints.
 func CheckHTTP(document []byte) error { return follows(document, httpSchema) }
 
+// CheckMerged is Check for what `loopcheck report merge --json` prints.
+func CheckMerged(document []byte) error { return follows(document, mergeSchema) }
+
 func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
@@ -60,6 +64,8 @@ var (
 	ladderSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
 	compareSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("compare.schema.json") })
 	httpSchema    = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("http.schema.json") })
+
+	mergeSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("merge.schema.json") })
 )
 
 // compile compiles a schema of docs. What it refers to is looked for beside it,
