@@ -84,7 +84,7 @@ type finder func(context.Context, Symptom) Diagnosis
 // well, and ofMachine at the machine. They are asked in this order.
 var (
 	ofProcess = []finder{pingPrivileges, openFiles, limits, seccompFilter}
-	ofMachine = []finder{loopbackInterface, loopbackDevice, memory, settings, names, portsHeld, exposedServices, loopbackRouting, netfilter, slowRules, conntrack}
+	ofMachine = []finder{loopbackInterface, loopbackDevice, memory, settings, names, portsHeld, exposedServices, databases, loopbackRouting, containers, netfilter, slowRules, conntrack}
 	// lastResort are looked at where the others found nothing: what they find
 	// can be the cause, and is in order on many machines.
 	lastResort = []finder{groupPrograms}

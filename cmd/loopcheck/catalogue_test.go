@@ -27,6 +27,8 @@ var numbered = []struct {
 	{"HTTP", 1, 39},  // protocol
 	{"HTTP", 40, 59}, // other origins: CORS, cookies, browsers
 	{"HTTP", 60, 65}, // load
+	{"DB", 1, 27},
+	{"CTR", 1, 28},
 }
 
 // missing are those that there is no check of, with the reason.

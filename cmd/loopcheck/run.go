@@ -38,6 +38,10 @@ type runOptions struct {
 	mutate bool
 	also   []string
 	gate   gate
+	// own are the user's own databases, asked in place of new ones.
+	own databases
+	// engine is the container engine whose containers are asked; "" for none.
+	engine string
 }
 
 func newRun(a *app) *cobra.Command {
@@ -58,15 +62,25 @@ With --policy every expectation of a firewall's policy is a check of the suite
 firewall as well: POLICY-001 and so on, in the order of the file. The report then
 has a map of every port, and says which rules the policy leaves untested.
 
+With --engine the suite containers asks real containers as well (CTR-101 and so
+on). It makes an image of this binary, containers and networks, and removes them at
+the end. The engine edits this machine's rules and interfaces for them, and opens a
+port of the machine to its networks for some seconds: nothing else that run does
+changes the machine.
+
 --also writes the report in a further format, as often as it is given: github=-
 prints annotations of GitHub Actions after the summary, and openmetrics=FILE is
 what the textfile collector of Prometheus' node_exporter reads. A file is
 replaced as a whole or not at all.
 
+With --postgres and --redis the suite database asks your own servers in the place
+of those that it starts for the run, and only what harms nothing: in a schema and
+under keys of its own, which it removes. They have to be on this machine.
+
 With --baseline the run is compared with a report that "loopcheck baseline save"
 kept: what got worse is printed after the summary and written as comparison.json.
 With --gate a regression exits 1, of a benchmark or of a check.`,
-		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate",
+		Example: "  loopcheck run\n  loopcheck run --suite tcp,udp --out /var/tmp/reports\n  loopcheck run --label-filter 'ping && !PING-019' --json\n  loopcheck run --fail-on warn\n  loopcheck run --policy policy.yaml --label-filter '/^POLICY/'\n  loopcheck run --also openmetrics=/var/lib/prometheus/node-exporter/loopcheck.prom\n  loopcheck run --baseline main --gate\n  loopcheck run --suite containers --engine docker\n  loopcheck run --suite database --redis 127.0.0.1:6379",
 		Args:    noArguments,
 		RunE:    func(*cobra.Command, []string) error { return a.run(o) },
 	}
@@ -79,7 +93,9 @@ With --gate a regression exits 1, of a benchmark or of a check.`,
 	f.StringVar(&o.policy, "policy", "", "also check what the firewall's policy in `FILE` expects")
 	f.BoolVar(&o.mutate, "mutate", false, "with --policy, also make small mistakes in the rules, and report which of them the policy notices")
 	f.StringArrayVar(&o.also, "also", nil, "also write the report as `FORMAT=FILE`, with - for stdout: "+strings.Join(reportFormats(), ", "))
+	f.StringVar(&o.engine, "engine", "", "also ask real containers of an engine that runs here, which edits this machine's rules for them: `NAME` is docker or podman")
 	o.gate.flags(f)
+	o.own.flags(cmd)
 	f.StringSliceVar(&o.failOn, "fail-on", nil, "exit 1 also when a check has one of these `STATES`: warn, skip, inconclusive")
 	return cmd
 }
@@ -143,6 +159,11 @@ func (a *app) run(o runOptions) error {
 		return err
 	}
 	limits.ExpectConnections(o.connections)
+	if err := o.own.use(&o.selection); err != nil {
+	engined, err := declareEngine(o)
+	if err != nil {
+		return err
+	}
 	plan, withPolicy, err := o.plan()
 	if err != nil {
 		return err
@@ -159,6 +180,7 @@ func (a *app) run(o runOptions) error {
 	}, func() {
 		display.Close()
 		output.close()
+		engined.Abandon()
 	})
 	observers := []run.Observer{display}
 	if output.journal != nil {
@@ -166,7 +188,7 @@ func (a *app) run(o runOptions) error {
 	}
 	result, runErr := run.Run(plan, run.Options{
 		Tool:      tool(),
-		Command:   append([]string{"loopcheck"}, os.Args[1:]...),
+		Command:   append([]string{"loopcheck"}, o.own.command(os.Args[1:])...),
 		Observers: observers,
 		Diagnose:  diagnose.Find,
 		Examine:   withPolicy.examine(a, display, o.mutate),

@@ -4,6 +4,8 @@ package main
 import (
 	_ "github.com/loopcheck/loopcheck/suites/addressing"
 	_ "github.com/loopcheck/loopcheck/suites/config"
+	_ "github.com/loopcheck/loopcheck/suites/containers"
+	_ "github.com/loopcheck/loopcheck/suites/database"
 	_ "github.com/loopcheck/loopcheck/suites/firewall"
 	_ "github.com/loopcheck/loopcheck/suites/http"
 	_ "github.com/loopcheck/loopcheck/suites/latency"

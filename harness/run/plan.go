@@ -19,6 +19,8 @@ type Selection struct {
 	LabelFilter string
 	// Full includes the checks marked slow, and the suites that are run on request.
 	Full bool
+	// Requested includes suites that are run on request beside those that are not.
+	Requested []string
 }
 
 // UnknownSuiteError is a suite that does not exist.
@@ -82,7 +84,7 @@ func (s Selection) Plan() ([]check.Check, error) {
 		if len(s.Suites) > 0 && !named || !matches(c.Labels()) {
 			continue
 		}
-		if onRequest[c.Suite] && !named && !s.Full {
+		if onRequest[c.Suite] && !named && !s.Full && !slices.Contains(s.Requested, c.Suite) {
 			if !slices.Contains(unasked, c.Suite) {
 				unasked = append(unasked, c.Suite)
 			}
@@ -98,6 +100,11 @@ func (s Selection) Plan() ([]check.Check, error) {
 		return nil, &NothingSelectedError{SlowOnly: slowOnly, OnRequest: unasked}
 	}
 	return plan, nil
+}
+
+// Includes says whether a suite that is run on request is selected.
+func (s Selection) Includes(suite string) bool {
+	return s.Full && len(s.Suites) == 0 || slices.Contains(s.Suites, suite)
 }
 
 func (s Selection) validateSuites() error {

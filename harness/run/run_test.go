@@ -256,7 +256,7 @@ func TestSelectionErrors(t *testing.T) {
 	if _, err := (Selection{LabelFilter: "asked"}).Plan(); !errors.As(err, &nothing) || !slices.Equal(nothing.OnRequest, []string{"asked"}) {
 		t.Errorf("a filter that matches a suite on request alone gives %v", err)
 	}
-	for _, s := range []Selection{{Suites: []string{"asked"}}, {LabelFilter: "asked", Full: true}} {
+	for _, s := range []Selection{{Suites: []string{"asked"}}, {LabelFilter: "asked", Full: true}, {LabelFilter: "asked", Requested: []string{"asked"}}} {
 		if plan, err := s.Plan(); err != nil || len(plan) != 1 || plan[0].ID != "ASKED-001" {
 			t.Errorf("%+v gives %v, %v", s, plan, err)
 		}

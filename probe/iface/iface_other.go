@@ -31,3 +31,6 @@ func MTU(string) (int, error) { return 0, errUnsupported }
 
 // Features returns the offloads of an interface by the kernel's names.
 func Features(string) (map[string]Feature, error) { return nil, errUnsupported }
+
+// Bridges are the bridges among the interfaces, on Linux.
+func Bridges() ([]string, error) { return nil, errUnsupported }

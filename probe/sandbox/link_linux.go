@@ -11,7 +11,6 @@ import (
 
 	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/jsimonetti/rtnetlink/v2/driver"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/loopcheck/loopcheck/probe/iface"
@@ -25,7 +24,7 @@ const carrierTimeout = 5 * time.Second
 func (z zones) join(link Link) error {
 	far := rtnetlink.NetNSForFD(uint32(z[link.B.Zone].Fd()))
 	err := z.do(link.A.Zone, func() error {
-		return withRoute(0, func(conn *rtnetlink.Conn) error {
+		return withRoute(func(conn *rtnetlink.Conn) error {
 			err := conn.Link.New(&rtnetlink.LinkMessage{Attributes: &rtnetlink.LinkAttributes{
 				Name: link.A.Name,
 				Info: &rtnetlink.LinkInfo{Kind: "veth", Data: &driver.Veth{PeerInfo: &rtnetlink.LinkMessage{
@@ -50,7 +49,7 @@ func (z zones) join(link Link) error {
 		}
 	}
 	for _, end := range []End{link.A, link.B} {
-		if err := z.do(end.Zone, end.awaitCarrier); err != nil {
+		if err := z.do(end.Zone, end.awaitUp); err != nil {
 			return err
 		}
 		if err := z.do(end.Zone, end.awaitAddresses); err != nil {
@@ -62,7 +61,7 @@ func (z zones) join(link Link) error {
 
 // configure gives an end its addresses and sets it up.
 func (e End) configure() error {
-	return withRoute(0, func(conn *rtnetlink.Conn) error {
+	return withRoute(func(conn *rtnetlink.Conn) error {
 		index, err := interfaceIndex(e.Name)
 		if err != nil {
 			return err
@@ -79,36 +78,11 @@ func (e End) configure() error {
 	})
 }
 
-// awaitCarrier waits until the kernel has seen that the other end is up, which
-// it announces some time after that was done.
-func (e End) awaitCarrier() error {
-	return withRoute(unix.RTMGRP_LINK, func(conn *rtnetlink.Conn) error {
-		index, err := interfaceIndex(e.Name)
-		if err != nil {
-			return err
-		}
-		if err := conn.SetReadDeadline(time.Now().Add(carrierTimeout)); err != nil {
-			return err
-		}
-		// Asked after the subscription, so that no change is missed: the
-		// answer comes in line with the announcements.
-		ask := rtnetlink.LinkMessage{Index: index}
-		if _, err := conn.Send(&ask, unix.RTM_GETLINK, netlink.Request); err != nil {
-			return fmt.Errorf("ask for the state of %s: %w", e.Name, err)
-		}
-		for {
-			messages, _, err := conn.Receive()
-			if err != nil {
-				return fmt.Errorf("wait for %s to be up: %w", e.Name, err)
-			}
-			for _, m := range messages {
-				if link, ok := m.(*rtnetlink.LinkMessage); ok && link.Index == index &&
-					link.Attributes != nil && link.Attributes.OperationalState == rtnetlink.OperStateUp {
-					return nil
-				}
-			}
-		}
-	})
+// awaitUp waits until the kernel has seen that the other end is up.
+func (e End) awaitUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), carrierTimeout)
+	defer cancel()
+	return iface.AwaitUp(ctx, e.Name)
 }
 
 // awaitAddresses waits until the addresses answer to the zone itself.
@@ -124,9 +98,9 @@ func (e End) awaitAddresses() error {
 }
 
 // withRoute lends a connection to rtnetlink(7) in the calling thread's network
-// namespace that has joined the multicast groups.
-func withRoute(groups uint32, use func(*rtnetlink.Conn) error) error {
-	conn, err := rtnetlink.Dial(&netlink.Config{Groups: groups})
+// namespace.
+func withRoute(use func(*rtnetlink.Conn) error) error {
+	conn, err := rtnetlink.Dial(nil)
 	if err != nil {
 		return fmt.Errorf("open rtnetlink: %w", err)
 	}

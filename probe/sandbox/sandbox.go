@@ -62,6 +62,12 @@ type Config struct {
 	Zones []string
 	// Links join zones, or a zone to itself.
 	Links []Link
+	// OnHost leaves the sandbox in the network namespace that it was started from,
+	// where it has no rights: one zone of no name, and no links. It is for servers
+	// that the machine's own loopback is to reach. An ordinary user who is given no
+	// namespaces has a worker without any (Facts.Plain), which has the machine's
+	// files, and whose programs have to be started by Launch, with Pdeathsig.
+	OnHost bool
 }
 
 // Link is a virtual Ethernet cable (veth(4)) whose two ends are up.
@@ -93,6 +99,8 @@ type Facts struct {
 	// whoever owns them (mount_setattr(2), Linux 5.12). /run is empty and
 	// writable in any case, and TMPDIR points there.
 	ReadOnly bool `json:"read_only"`
+	// Plain says that the worker has no namespaces at all: see Config.OnHost.
+	Plain bool `json:"plain"`
 }
 
 // RefusedError says that this machine gives this user no sandbox.
@@ -148,6 +156,9 @@ func (c Config) zones() []string {
 
 // validate finds what the kernel would refuse with a bare EINVAL.
 func (c Config) validate() error {
+	if c.OnHost && len(c.Zones)+len(c.Links) > 0 {
+		return errors.New("the machine's own network has no zones and no links")
+	}
 	known := map[string]bool{}
 	for _, zone := range c.zones() {
 		if known[zone] {

@@ -57,19 +57,31 @@ func Start(ctx context.Context, config Config) (*Sandbox, error) {
 	}
 	ctx, cancel := bounded(ctx, startTimeout)
 	defer cancel()
-	s, err := start(ctx, config, true)
+	s, err := start(ctx, config, inUserNamespace)
 	var refused *RefusedError
 	if errors.As(err, &refused) {
 		// Root needs no user namespace for the others.
-		if without, err := start(ctx, config, false); err == nil {
+		if without, err := start(ctx, config, withoutUserNamespace); err == nil {
 			return without, nil
+		}
+		if config.OnHost {
+			return start(ctx, config, withoutNamespaces)
 		}
 	}
 	return s, err
 }
 
-func start(ctx context.Context, config Config, userNS bool) (*Sandbox, error) {
-	s, setup, err := spawn(config, userNS)
+// isolation is what a worker is kept apart by.
+type isolation int
+
+const (
+	inUserNamespace isolation = iota
+	withoutUserNamespace
+	withoutNamespaces
+)
+
+func start(ctx context.Context, config Config, apart isolation) (*Sandbox, error) {
+	s, setup, err := spawn(config, apart)
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +101,11 @@ func bounded(ctx context.Context, limit time.Duration) (context.Context, context
 }
 
 // spawn starts the worker's process.
-func spawn(config Config, userNS bool) (*Sandbox, setup, error) {
-	plan := setup{Config: config, Damage: damageCommands(), UserNS: userNS, IDs: 1}
+func spawn(config Config, apart isolation) (*Sandbox, setup, error) {
+	plan := setup{Config: config, UserNS: apart == inUserNamespace, Plain: apart == withoutNamespaces, IDs: 1}
+	if !config.OnHost {
+		plan.Damage = damageCommands()
+	}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, plan, fmt.Errorf("open a socket to a sandbox: %w", err)
@@ -99,16 +114,20 @@ func spawn(config Config, userNS bool) (*Sandbox, setup, error) {
 	defer theirs.Close()
 
 	attributes := &syscall.SysProcAttr{
-		Cloneflags: namespaces,
-		// Made once the user IDs are mapped: files of a network namespace that
-		// was made before belong to nobody inside (/proc/net/ip_tables_names).
-		Unshareflags: syscall.CLONE_NEWNET,
-		Pdeathsig:    syscall.SIGKILL,
+		Pdeathsig: syscall.SIGKILL,
 		// What a terminal sends to its foreground is for the parent to
 		// handle: a check under way may end first.
 		Setpgid: true,
 	}
-	if userNS {
+	if !plan.Plain {
+		attributes.Cloneflags = namespaces
+	}
+	if !config.OnHost {
+		// Made once the user IDs are mapped: files of a network namespace that
+		// was made before belong to nobody inside (/proc/net/ip_tables_names).
+		attributes.Unshareflags = syscall.CLONE_NEWNET
+	}
+	if plan.UserNS {
 		ids := mappableIDs()
 		plan.IDs = min(ids.users, ids.groups)
 		attributes.Cloneflags |= syscall.CLONE_NEWUSER
@@ -123,7 +142,7 @@ func spawn(config Config, userNS bool) (*Sandbox, setup, error) {
 	command := &exec.Cmd{
 		Path:        "/proc/self/exe",
 		Args:        []string{workerName},
-		Env:         workerEnvironment(),
+		Env:         workerEnvironment(plan.Plain),
 		ExtraFiles:  []*os.File{theirs},
 		SysProcAttr: attributes,
 	}
@@ -139,7 +158,7 @@ func spawn(config Config, userNS bool) (*Sandbox, setup, error) {
 	// A process that was started inside and holds the output dies with the
 	// worker, at once; this only keeps a defect from becoming a hang.
 	command.WaitDelay = unwindTimeout
-	if err := launch(command); err != nil {
+	if err := Launch(command); err != nil {
 		ours.Close()
 		return nil, plan, refusal(err)
 	}
@@ -159,7 +178,9 @@ var launches = sync.OnceValue(func() chan<- func() {
 	return queue
 })
 
-func launch(command *exec.Cmd) error {
+// Launch starts a command from a thread that never ends, so that its Pdeathsig
+// is sent when this process ends, and not before.
+func Launch(command *exec.Cmd) error {
 	result := make(chan error)
 	launches() <- func() { result <- command.Start() }
 	return <-result

@@ -29,6 +29,7 @@ type setup struct {
 	Config Config   `json:"config"`
 	Damage []string `json:"damage,omitempty"`
 	UserNS bool     `json:"user_ns"`
+	Plain  bool     `json:"plain,omitempty"`
 	IDs    int      `json:"ids"`
 }
 

@@ -38,8 +38,12 @@ func Main() {
 // workerEnvironment is the parent's, with the folders of system programs, which
 // an ordinary user's path may lack, and with the one folder that is writable
 // inside for what programs put aside.
-func workerEnvironment() []string {
-	return append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "TMPDIR=/run")
+func workerEnvironment(plain bool) []string {
+	environment := append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if plain {
+		return environment
+	}
+	return append(environment, "TMPDIR=/run")
 }
 
 type worker struct {
@@ -129,12 +133,21 @@ func (in *Inside) Do(zone string, f func() error) error { return in.zones.do(zon
 // prepare makes the surroundings. Where rights are missing for what a sandbox
 // cannot be without, the error wraps a deniedError.
 func (w *worker) prepare(plan setup) (Facts, error) {
-	facts := Facts{UserNamespace: plan.UserNS, IDs: plan.IDs}
+	facts := Facts{UserNamespace: plan.UserNS, IDs: plan.IDs, Plain: plan.Plain}
+	if plan.Plain {
+		facts.Proc, facts.Sys = true, true
+		w.zones = zones{"": nil}
+		return facts, nil
+	}
 	if !plan.UserNS {
 		facts.IDs = idsOfRoot
 	}
 	if err := mountOwn(&facts); err != nil {
 		return facts, err
+	}
+	if plan.Config.OnHost {
+		w.zones = zones{"": nil}
+		return facts, nil
 	}
 	zones, err := makeZones(plan.Config.zones())
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/loopcheck/loopcheck/probe/iface"
 )
 
-// zones holds the network namespace of each zone by name.
+// zones holds the network namespace of each zone by name; nil for the one that
+// the worker was started in and has no rights over.
 type zones map[string]*os.File
 
 // makeZones makes the network namespaces, the first of which is the one that
@@ -43,6 +44,9 @@ func (z zones) do(zone string, f func() error) error {
 	namespace, known := z[zone]
 	if !known {
 		return fmt.Errorf("the sandbox has no zone %q", zone)
+	}
+	if namespace == nil {
+		return onThread(f)
 	}
 	return onThread(func() error {
 		if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {

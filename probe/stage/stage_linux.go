@@ -83,7 +83,7 @@ func setInside(ctx context.Context, in *sandbox.Inside, o order) (withoutIPv6 st
 				if network.Addr().Is6() != p.Addr().Is6() {
 					continue
 				}
-				if err := route(z.Interface, network, Host(p)); err != nil {
+				if err := AddRoute(z.Interface, network, Host(p)); err != nil {
 					return "", fmt.Errorf("zone %s: %w", z.Name, err)
 				}
 			}
@@ -135,7 +135,7 @@ func join(ctx context.Context, in *sandbox.Inside, z Zone, machine netip.Prefix)
 		if machine.Addr().Is6() {
 			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		return route(hostInterface, everything, machine.Addr())
+		return AddRoute(hostInterface, everything, machine.Addr())
 	})
 	if err != nil {
 		return err
@@ -154,7 +154,9 @@ func AddAddress(ctx context.Context, name string, prefix netip.Prefix) error {
 	return iface.AwaitLocal(ctx, prefix.Addr())
 }
 
-func route(name string, network netip.Prefix, via netip.Addr) error {
+// AddRoute leads a network over an interface of the calling thread's network
+// namespace to a gateway.
+func AddRoute(name string, network netip.Prefix, via netip.Addr) error {
 	link, err := net.InterfaceByName(name)
 	if err != nil {
 		return fmt.Errorf("look for %s: %w", name, err)

@@ -116,6 +116,18 @@ func (c *connections) flush() error {
 	return nil
 }
 
+// ForgetConnections has connection tracking forget every connection, in the calling
+// thread's network namespace. It takes CAP_NET_ADMIN, and is for namespaces that
+// are one's own.
+func ForgetConnections() error {
+	c, err := openConnections()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return c.forget()
+}
+
 // forget removes every connection.
 func (c *connections) forget() error {
 	if _, err := c.conn.Execute(message(ctDelete, netlink.Acknowledge, false, nil)); err != nil {

@@ -32,7 +32,7 @@ func useFailHandler() {
 		for _, frames := range callerSkip {
 			skip += frames
 		}
-		ginkgo.Fail(plain(message), skip)
+		ginkgo.Fail(hide(plain(message)), skip)
 	})
 }
 

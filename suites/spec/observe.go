@@ -14,20 +14,21 @@ import (
 // Skip ends the spec because it cannot be asked here. Found says what was
 // tried and how it was refused.
 func Skip(need check.Need, found string) {
+	found = hide(found)
 	attach("missing", check.Missing{Need: need, Found: found})
 	ginkgo.Skip(fmt.Sprintf("needs %s (%s): %s", need.Name, found, need.How), 1)
 }
 
 // Inconclusive ends the spec because its answer would not be worth relying on.
 func Inconclusive(format string, args ...any) {
-	reason := fmt.Sprintf(format, args...)
+	reason := hide(fmt.Sprintf(format, args...))
 	attach("inconclusive", check.Unreliable{Reason: reason})
 	ginkgo.Skip(reason, 1)
 }
 
 // Evidence records what was seen, for the report to show beside the verdict.
 func Evidence(what, format string, args ...any) {
-	attach(what, check.Evidence{What: what, Seen: fmt.Sprintf(format, args...)})
+	attach(what, check.Evidence{What: what, Seen: hide(fmt.Sprintf(format, args...))})
 }
 
 // Measure records a figure. The name carries the unit.

@@ -63,9 +63,7 @@ const maxTaken = 0.05
 // inconclusive. Busy says whether others had the processors then.
 func (c Case) insist(t *testing.T) (outcomes map[string]Outcome, busy bool) {
 	t.Helper()
-	asking.RLock()
-	outcomes, _ = c.outcomes(t)
-	asking.RUnlock()
+	outcomes = c.together(t)
 	for id := range c.Want {
 		if o := outcomes[id]; o.State == check.Inconclusive {
 			t.Logf("%s is asked again by itself: %s", id, o.Message)
@@ -77,6 +75,16 @@ func (c Case) insist(t *testing.T) (outcomes map[string]Outcome, busy bool) {
 		}
 	}
 	return outcomes, false
+}
+
+// together asks a case beside others. A test that ends in it, skipped or failed,
+// gives way to them as well.
+func (c Case) together(t *testing.T) map[string]Outcome {
+	t.Helper()
+	asking.RLock()
+	defer asking.RUnlock()
+	outcomes, _ := c.outcomes(t)
+	return outcomes
 }
 
 // Table runs each case as a parallel subtest of its name.

@@ -1,0 +1,80 @@
+// Package dbserver runs database servers for a while: PostgreSQL and Redis, from
+// the programs that the machine has installed, on free ports of 127.0.0.1, over
+// TLS, and on unix sockets.
+//
+// The servers run as an ordinary user in namespaces of their own for everything
+// but the network, so that they are reached over the machine's own loopback. Their
+// files lie in memory, where nobody else sees them, and all of it is gone with the
+// process that started them, however that ends. Where no namespaces are to be had,
+// the files lie in a temporary folder that is removed in the same moment.
+//
+// What they write is not made safe against a crash of the machine (fsync is off);
+// it is against one of the server.
+//
+// It is implemented on Linux. Elsewhere Start returns an error that wraps
+// errors.ErrUnsupported.
+package dbserver
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+)
+
+const (
+	// User is who may do everything in both servers.
+	User = "loopcheck"
+	// Database is PostgreSQL's database.
+	Database = "postgres"
+	// Clients is how many a server lets in at once. PostgreSQL keeps a few of
+	// them for who may do everything.
+	Clients = 80
+	// Guest is a user of Redis with User's password, who may get and set the keys
+	// that begin with GuestPrefix, and nothing else.
+	Guest       = "guest"
+	GuestPrefix = "guest:"
+)
+
+// Server is a server that runs.
+type Server struct {
+	// Addr is where it is reached over TCP.
+	Addr netip.AddrPort
+	// Socket is the path of its unix socket.
+	Socket string
+	// TLS is where it speaks TLS from the first byte on; not valid where it does
+	// not. PostgreSQL is asked for TLS at Addr.
+	TLS netip.AddrPort
+	// Password is User's. Who has none is not let in.
+	Password string
+	// Authority is who signed the certificate, which is for localhost and 127.0.0.1.
+	Authority *x509.CertPool
+
+	running
+}
+
+// MissingError says that a program is not installed.
+type MissingError struct {
+	Program string // such as "redis-server"
+	Package string // Debian's that has it
+	Looked  string // where it was looked for
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s is not installed: looked for it in %s", e.Program, e.Looked)
+}
+
+// StartError says that a server did not start, or that its files were not made.
+type StartError struct {
+	Program string
+	Err     error
+	Output  string // the end of what it wrote
+}
+
+func (e *StartError) Error() string {
+	if e.Output == "" {
+		return fmt.Sprintf("%s does not start: %v", e.Program, e.Err)
+	}
+	return fmt.Sprintf("%s does not start: %v: %s", e.Program, e.Err, e.Output)
+}
+
+func (e *StartError) Unwrap() error { return e.Err }

@@ -1,0 +1,346 @@
+package dbserver
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+)
+
+// nobody is whom the servers run as where there is a choice: PostgreSQL refuses
+// to run as root, and wants a user that /etc/passwd knows.
+const nobody = 65534
+
+// outputLimit bounds what is kept of what a server writes.
+const outputLimit = 8 << 10
+
+// held is what the worker's process holds.
+var held struct {
+	sync.Mutex
+	facts    sandbox.Facts
+	folder   string
+	sweeper  io.Closer
+	programs map[string]*program
+}
+
+// program is a server.
+type program struct {
+	pid    int
+	log    *tail
+	exited chan struct{} // closed when it was waited for
+}
+
+// settle makes the folder of the servers' files and returns its path.
+var settle = sandbox.Register("dbserver/settle", func(_ context.Context, _ *sandbox.Inside, facts sandbox.Facts) (folder string, err error) {
+	held.Lock()
+	defer held.Unlock()
+	held.facts, held.programs = facts, map[string]*program{}
+	// So that the sockets in it are found from outside: see Keeper.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return "", fmt.Errorf("let others look into /proc: %w", err)
+	}
+	if facts.Plain {
+		if folder, err = os.MkdirTemp("", "loopcheck-databases-"); err != nil {
+			return "", err
+		}
+		if held.sweeper, err = sweep(folder); err != nil {
+			return "", errors.Join(err, os.Remove(folder))
+		}
+	} else {
+		folder = "/run/databases"
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return "", err
+		}
+	}
+	held.folder = folder
+	return folder, own(folder)
+})
+
+// sweep starts who removes a folder when this process has ended, however it does:
+// then its standard input ends. What dies at the same moment may still write.
+func sweep(folder string) (io.Closer, error) {
+	command := exec.Command("sh", "-c", `read -r _; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf -- "$0" 2>/dev/null && exit; sleep 0.2; done`, folder)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	input, err := command.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("open a pipe: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("start what removes %s: %w", folder, err)
+	}
+	return sweeper{input, command}, nil
+}
+
+type sweeper struct {
+	input   io.Closer
+	command *exec.Cmd
+}
+
+// Close removes the folder.
+func (s sweeper) Close() error { return errors.Join(s.input.Close(), s.command.Wait()) }
+
+// switches says whether servers get the user ID of nobody, who exists here; else
+// they run as the worker's own user.
+func switches() bool {
+	if held.facts.Plain || !held.facts.UserNamespace {
+		return os.Geteuid() == 0
+	}
+	return held.facts.IDs > nobody
+}
+
+// own gives a file to the servers' user.
+func own(path string) error {
+	if !switches() {
+		return nil
+	}
+	return os.Chown(path, nobody, nobody)
+}
+
+// attributes are those of a server's process: not root's, and dead with this one.
+func attributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	switch {
+	case switches():
+		a.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	case !held.facts.Plain:
+		// The one user who exists here is root, who goes by another number in a
+		// user namespace inside.
+		a.Cloneflags = syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getegid(), Size: 1}}
+	}
+	return a
+}
+
+// command is a program of a server's. It has nothing of the user's environment,
+// in which PostgreSQL and Redis look for settings.
+func command(ctx context.Context, args []string) *exec.Cmd {
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	c.SysProcAttr, c.Dir = attributes(), held.folder
+	// With TZ, initdb does not go through all time zones for the machine's.
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + held.folder, "TMPDIR=" + held.folder, "LC_ALL=C", "TZ=UTC"}
+	return c
+}
+
+// file is one to be written in the folder; with no name none is.
+type file struct {
+	Name string
+	Text []byte
+}
+
+var write = sandbox.Register("dbserver/write", func(_ context.Context, _ *sandbox.Inside, files []file) (struct{}, error) {
+	for _, f := range files {
+		path := filepath.Join(held.folder, f.Name)
+		if err := os.WriteFile(path, f.Text, 0o600); err != nil {
+			return struct{}{}, err
+		}
+		if err := own(path); err != nil {
+			return struct{}{}, err
+		}
+	}
+	return struct{}{}, nil
+})
+
+// run runs a program to its end and returns the end of what it wrote.
+var run = sandbox.Register("dbserver/run", func(ctx context.Context, _ *sandbox.Inside, args []string) (string, error) {
+	output := &tail{}
+	c := command(ctx, args)
+	c.Stdout, c.Stderr = output, output
+	if err := sandbox.Launch(c); err != nil {
+		return "", err
+	}
+	err := c.Wait()
+	return output.String(), err
+})
+
+// order is a server to be started.
+type order struct {
+	Name string
+	Args []string
+	// Ready stands in the line that the server writes when it lets clients in.
+	Ready string
+}
+
+// errEnded says that a server ended before it let anybody in.
+var errEnded = errors.New("it ended")
+
+// launch starts a server and waits until it is ready. Beside an error comes the end
+// of what it wrote.
+var launch = sandbox.Register("dbserver/launch", func(ctx context.Context, _ *sandbox.Inside, o order) (string, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return "", fmt.Errorf("open a pipe: %w", err)
+	}
+	c := command(context.Background(), o.Args)
+	c.Stdout, c.Stderr = write, write
+	err = sandbox.Launch(c)
+	write.Close()
+	if err != nil {
+		read.Close()
+		return "", err
+	}
+	p := &program{pid: c.Process.Pid, log: &tail{}, exited: make(chan struct{})}
+	ready := make(chan struct{})
+	go p.follow(read, o.Ready, ready)
+	go func() {
+		_ = c.Wait()
+		close(p.exited)
+	}()
+	held.Lock()
+	held.programs[o.Name] = p
+	held.Unlock()
+	select {
+	case <-ready:
+		return "", nil
+	case <-p.exited:
+		err = errEnded
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return p.log.String(), errors.Join(err, p.kill(context.Background()))
+})
+
+// follow reads what a server writes until nobody is left who could, and closes
+// ready when it says that it is.
+func (p *program) follow(read *os.File, says string, ready chan<- struct{}) {
+	defer read.Close()
+	for lines := bufio.NewReader(read); ; {
+		line, err := lines.ReadString('\n')
+		_, _ = p.log.Write([]byte(line))
+		if ready != nil && strings.Contains(line, says) {
+			close(ready)
+			ready = nil
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// kill ends a server and its children by SIGKILL and waits until they have.
+var kill = sandbox.Register("dbserver/kill", func(ctx context.Context, _ *sandbox.Inside, name string) (struct{}, error) {
+	held.Lock()
+	p := held.programs[name]
+	delete(held.programs, name)
+	held.Unlock()
+	if p == nil {
+		return struct{}{}, nil
+	}
+	return struct{}{}, p.kill(ctx)
+})
+
+func (p *program) kill(ctx context.Context) error {
+	// The server itself comes first, which would start again in their place what
+	// it had lost, and tell the others to end in good order.
+	children := childrenOf(p.pid)
+	if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill a server: %w", err)
+	}
+	for _, pid := range children {
+		if err := end(ctx, pid); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-p.exited:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("await the end of a server: %w", ctx.Err())
+	}
+}
+
+// childrenOf lists the children of a process (proc_pid_task(5), children).
+func childrenOf(pid int) (children []int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil // it has ended
+	}
+	for field := range strings.FieldsSeq(string(text)) {
+		var child int
+		if _, err := fmt.Sscan(field, &child); err == nil {
+			children = append(children, child)
+		}
+	}
+	return children
+}
+
+// end kills a process that is not a child of this one, and waits for it. One that
+// has ended is as good.
+func end(ctx context.Context, pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill the process %d: %w", pid, err)
+	}
+	const look = 100 // milliseconds, after which the context is looked at
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, look)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("await the end of the process %d: %w", pid, err)
+		}
+	}
+	return fmt.Errorf("await the end of the process %d: %w", pid, ctx.Err())
+}
+
+// written returns the end of what a server wrote.
+var written = sandbox.Register("dbserver/log", func(_ context.Context, _ *sandbox.Inside, name string) (string, error) {
+	held.Lock()
+	defer held.Unlock()
+	if p := held.programs[name]; p != nil {
+		return p.log.String(), nil
+	}
+	return "", nil
+})
+
+// leave ends all servers and removes their files, where namespaces do not do it.
+var leave = sandbox.Register("dbserver/leave", func(ctx context.Context, _ *sandbox.Inside, _ struct{}) (_ struct{}, err error) {
+	held.Lock()
+	defer held.Unlock()
+	for _, p := range held.programs {
+		err = errors.Join(err, p.kill(ctx))
+	}
+	return struct{}{}, errors.Join(err, held.sweeper.Close())
+})
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if excess := len(t.text) - outputLimit; excess > 0 {
+		t.text = append(t.text[:0], t.text[excess:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.text))
+}

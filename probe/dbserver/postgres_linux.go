@@ -1,0 +1,150 @@
+package dbserver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// postgresPlaces are where packages put PostgreSQL's programs, of which the path
+// has only some.
+var postgresPlaces = []string{"/usr/lib/postgresql/*/bin", "/usr/lib/postgresql*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/local/pgsql/bin"}
+
+// postgresPrograms is the folder of PostgreSQL's newest programs that are
+// installed. The error is a *MissingError where none are.
+func postgresPrograms() (string, error) {
+	var found []string
+	for _, place := range postgresPlaces {
+		// The patterns are well formed.
+		matches, _ := filepath.Glob(place)
+		for _, folder := range matches {
+			if _, err := os.Stat(filepath.Join(folder, "initdb")); err == nil {
+				found = append(found, folder)
+			}
+		}
+	}
+	if len(found) > 0 {
+		return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) }), nil
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path), nil
+	}
+	return "", &MissingError{Program: "initdb", Package: "postgresql", Looked: strings.Join(postgresPlaces, ", ") + " and PATH"}
+}
+
+// version is the first number in the last name of a path that has one; 0 where none
+// has.
+func version(path string) int {
+	for _, name := range slices.Backward(strings.Split(path, "/")) {
+		digits := strings.FieldsFunc(name, func(r rune) bool { return r < '0' || r > '9' })
+		if len(digits) == 0 {
+			continue
+		}
+		if number, err := strconv.Atoi(digits[0]); err == nil {
+			return number
+		}
+	}
+	return 0
+}
+
+// postgresData is the folder of the cluster, in the keeper's.
+const postgresData = "postgres"
+
+// MakePostgres makes the files that PostgreSQL starts with, which takes a second or
+// two of a processor. The error is a *MissingError where it is not installed, and
+// a *StartError where it fails.
+func (k *Keeper) MakePostgres(ctx context.Context) error {
+	programs, err := postgresPrograms()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
+	defer cancel()
+	args := []string{
+		filepath.Join(programs, "initdb"), "-D", filepath.Join(k.folder, postgresData), "-U", User,
+		"-A", "scram-sha-256", "--pwfile=" + filepath.Join(k.folder, "password"),
+		"--no-sync", "--no-locale", "-E", "UTF8", "--wal-segsize=1",
+	}
+	if output, err := run.Call(ctx, k.box, "", args); err != nil {
+		return &StartError{Program: args[0], Err: err, Output: output}
+	}
+	k.made = true
+	return nil
+}
+
+// Postgres starts PostgreSQL, whose files it makes unless they are there. The
+// errors are those of MakePostgres.
+func (k *Keeper) Postgres(ctx context.Context) (*Server, error) {
+	programs, err := postgresPrograms()
+	if err != nil {
+		return nil, err
+	}
+	if !k.made {
+		if err := k.MakePostgres(ctx); err != nil {
+			return nil, err
+		}
+	}
+	ports, o, err := k.start(ctx, 1, func(ports []uint16) (order, error) {
+		return k.postgres(programs, ports[0]), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		Addr: loopback(ports[0]), Password: k.password, Authority: k.certificate.pool,
+		Socket:  filepath.Join(k.seen, fmt.Sprintf(".s.PGSQL.%d", ports[0])),
+		running: running{k, o},
+	}
+	return s, k.forgetMemory(ctx)
+}
+
+func (k *Keeper) postgres(programs string, port uint16) order {
+	args := []string{filepath.Join(programs, "postgres"), "-D", filepath.Join(k.folder, postgresData)}
+	for _, setting := range []string{
+		"port=" + strconv.Itoa(int(port)), "listen_addresses=127.0.0.1", "unix_socket_directories=" + k.folder,
+		"max_connections=" + strconv.Itoa(Clients), "shared_buffers=16MB",
+		"ssl=on", "ssl_cert_file=" + filepath.Join(k.folder, "cert.pem"), "ssl_key_file=" + filepath.Join(k.folder, "key.pem"),
+		// What was committed is with the kernel, and outlives the server.
+		"fsync=off", "full_page_writes=off", "synchronous_commit=on",
+		"wal_level=minimal", "max_wal_senders=0", "autovacuum=off", "jit=off",
+		// Files of the cluster, in the place of those in /dev/shm.
+		"dynamic_shared_memory_type=mmap",
+		"tcp_keepalives_idle=1", "tcp_keepalives_interval=1", "tcp_keepalives_count=5",
+	} {
+		args = append(args, "-c", setting)
+	}
+	return order{Name: "postgres", Args: args, Ready: "database system is ready to accept connections"}
+}
+
+// forgetMemory has the kernel remove PostgreSQL's segment of System V shared
+// memory when the last process of it has ended (shmctl(2), IPC_RMID), where no
+// namespace does. Its number is in the line of postmaster.pid that begins with
+// the segment's key (src/include/utils/pidfile.h).
+func (k *Keeper) forgetMemory(ctx context.Context) error {
+	if !k.box.Facts().Plain {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(k.folder, postgresData, "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+	const segmentLine = 6
+	lines := strings.Split(string(text), "\n")
+	if len(lines) <= segmentLine {
+		return nil // it has none
+	}
+	fields := strings.Fields(lines[segmentLine])
+	if len(fields) != 2 {
+		return nil
+	}
+	if output, err := run.Call(ctx, k.box, "", []string{"ipcrm", "-m", fields[1]}); err != nil {
+		return fmt.Errorf("have PostgreSQL's shared memory removed with it: %w: %s", err, output)
+	}
+	return nil
+}

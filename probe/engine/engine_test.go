@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega/gleak"
+
+	. "github.com/onsi/gomega"
+)
+
+// read takes a tar file apart.
+func read(t *testing.T, r io.Reader) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for archive := tar.NewReader(r); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[header.Name], err = io.ReadAll(archive); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestImageIsOneThatEnginesLoad(t *testing.T) {
+	g := NewWithT(t)
+	var image, again bytes.Buffer
+	g.Expect(writeImage(&image, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
+	g.Expect(writeImage(&again, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
+	g.Expect(again.Bytes()).To(Equal(image.Bytes()), "the same binary and tag give the same image")
+
+	files := read(t, &image)
+	var manifest []struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}
+	g.Expect(json.Unmarshal(files["manifest.json"], &manifest)).To(Succeed())
+	g.Expect(manifest).To(HaveLen(1))
+	g.Expect(manifest[0].RepoTags).To(Equal([]string{"localhost/loopcheck-1-a:latest"}))
+	g.Expect(manifest[0].Layers).To(HaveLen(1))
+
+	config, layer := files[manifest[0].Config], files[manifest[0].Layers[0]]
+	g.Expect(manifest[0].Config).To(Equal(fmt.Sprintf("%x.json", sha256.Sum256(config))))
+	var described struct {
+		Architecture, OS string
+		Config           struct{ Entrypoint []string }
+		RootFS           struct {
+			DiffIDs []string `json:"diff_ids"`
+		}
+	}
+	g.Expect(json.Unmarshal(config, &described)).To(Succeed())
+	g.Expect(described.Architecture).To(Equal(runtime.GOARCH))
+	g.Expect(described.OS).To(Equal("linux"))
+	g.Expect(described.Config.Entrypoint).To(Equal([]string{"/loopcheck"}))
+	g.Expect(described.RootFS.DiffIDs).To(Equal([]string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}))
+	g.Expect(read(t, bytes.NewReader(layer))).To(Equal(map[string][]byte{"loopcheck": []byte("binary")}))
+}
+
+func TestServiceAnswersAndAsksUntilItsInputEnds(t *testing.T) {
+	before := gleak.Goroutines()
+	g := NewWithT(t)
+	input, orders := io.Pipe()
+	answers, output := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Service(t.Context(), "it", []Address{{Host: "127.0.0.1"}, {UDP: true, Host: "127.0.0.1"}}, input, output)
+	}()
+	decoder := json.NewDecoder(answers)
+	var ready Answer
+	g.Expect(decoder.Decode(&ready)).To(Succeed())
+	g.Expect(ready.Listens).To(HaveLen(2))
+	for _, at := range ready.Listens {
+		got := Ask(t.Context(), at)
+		g.Expect(got.Outcome).To(Equal(Answered), "%s: %s", at, got)
+		g.Expect(got.By).To(Equal("it"))
+		g.Expect(got.Peer.Addr()).To(Equal(netip.MustParseAddr("127.0.0.1")))
+	}
+	encoder := json.NewEncoder(orders)
+	g.Expect(encoder.Encode(order{Dial: ready.Listens[0]})).To(Succeed())
+	var asked Answer
+	g.Expect(decoder.Decode(&asked)).To(Succeed())
+	g.Expect(asked.Outcome).To(Equal(Answered))
+	g.Expect(orders.Close()).To(Succeed())
+	g.Expect(<-ended).NotTo(HaveOccurred())
+	g.Expect(Ask(t.Context(), ready.Listens[0]).Outcome).To(Equal(Refused), "the service is gone")
+	g.Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
+}
+
+func TestServiceThatCannotListenSaysSo(t *testing.T) {
+	g := NewWithT(t)
+	taken, err := Listen(t.Context(), "other", Address{Host: "127.0.0.1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	defer taken.Close()
+	var output bytes.Buffer
+	g.Expect(Service(t.Context(), "it", []Address{taken.At}, strings.NewReader(""), &output)).NotTo(Succeed())
+	var a Answer
+	g.Expect(json.Unmarshal(output.Bytes(), &a)).To(Succeed())
+	g.Expect(a.Failed).To(ContainSubstring("listen at " + taken.At.String()))
+}
+
+func TestOneThatSaysNothingOfItself(t *testing.T) {
+	for text, want := range map[string]string{
+		"SSH-2.0-OpenSSH\r\n": `somebody else answers: "SSH-2.0-OpenSSH\r\n"`,
+		`{"name":""}`:         `somebody else answers: "{\"name\":\"\"}"`,
+	} {
+		if a := parseGreeting([]byte(text)); a.Outcome != Failed || a.Failed != want {
+			t.Errorf("%q: %s", text, a)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, text := range []string{"tcp://127.0.0.1:80", "udp://[::1]:53", "tcp://:80", "tcp://host.docker.internal:8080"} {
+		a, err := ParseAddress(text)
+		if err != nil || a.String() != text {
+			t.Errorf("%q: %q, %v", text, a, err)
+		}
+	}
+	for _, text := range []string{"", "127.0.0.1:80", "http://127.0.0.1:80", "tcp://127.0.0.1", "tcp://127.0.0.1:65536", "tcp://::1:80"} {
+		if a, err := ParseAddress(text); err == nil || !strings.Contains(err.Error(), "is no address") {
+			t.Errorf("%q: %v, %v", text, a, err)
+		}
+	}
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, text := range []string{"tcp://127.0.0.1:80", "udp://[fe80::1%eth0]:53", "tcp://:http", "://:", "tcp://[:80"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := ParseAddress(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseAddress(a.String()); err != nil || again != a {
+			t.Errorf("%q is %q, and that %q, %v", text, a, again, err)
+		}
+	})
+}
+
+func FuzzGreeting(f *testing.F) {
+	for _, text := range []string{`{"name":"it","peer":"127.0.0.1:1"}`, `{"name":1}`, "", "[]", `{"name":"it","peer":""}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a := parseGreeting(text)
+		if (a.Outcome == Answered) != (a.By != "") || (a.Outcome == Failed) != (a.Failed != "") {
+			t.Errorf("%q: %+v", text, a)
+		}
+	})
+}
+
+func TestWhoseNamesAreOfTheDead(t *testing.T) {
+	dead := 1 << 30 // more than a kernel numbers
+	for name, want := range map[string]bool{
+		fmt.Sprintf("loopcheck-%d-abc", dead):             alive(dead) == false,
+		fmt.Sprintf("localhost/loopcheck-%d-abc-1", dead): alive(dead) == false,
+		fmt.Sprintf("loopcheck-%d-abc", os.Getpid()):      false,
+		"loopcheck-":         false,
+		"loopcheck-x-abc":    false,
+		"loopcheck--1-abc":   false,
+		"bridge":             false,
+		"my-loopcheck-1-abc": false,
+	} {
+		if ofTheDead(name) != want {
+			t.Errorf("%q: %t", name, !want)
+		}
+	}
+}
+
+// fake puts a program in the place of an engine's.
+func fake(t *testing.T, name, script string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the program is a shell script")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+func TestAnEngineThatDoesNotAnswer(t *testing.T) {
+	fake(t, "docker", "echo 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
+	_, err := Find(t.Context(), "docker")
+	var silent *SilentError
+	if !errors.As(err, &silent) || !strings.Contains(err.Error(), "docker does not answer: Cannot connect to the Docker daemon: start it with") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnEngineThatHangs(t *testing.T) {
+	fake(t, "docker", "exec sleep 60\n")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Find(ctx, "docker"); !errors.As(err, new(*SilentError)) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnEngineThatAnswers(t *testing.T) {
+	fake(t, "podman", "printf '5.2.1\\ntrue\\n'\n")
+	e, err := Find(t.Context(), "podman")
+	if err != nil || e.Version != "5.2.1" || !e.Rootless {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+func TestAnEngineThatIsNotThere(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := Find(t.Context(), "podman"); !errors.As(err, new(*MissingError)) {
+		t.Errorf("%v", err)
+	}
+}
+
+// An engine that starts no container says why, once.
+func TestAnEngineThatStartsNoContainer(t *testing.T) {
+	fake(t, "docker", `case $1 in
+info) printf '28.0\n[name=seccomp]\n' ;;
+load) cat >/dev/null ;;
+run) echo 'no space left on device' >&2; exit 125 ;;
+esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = s.Run(t.Context(), Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("docker run: no space left on device")))
+	g.Expect(s.Broken()).To(MatchError(err.Error()))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+	_, err = s.Run(t.Context(), Options{})
+	g.Expect(err).To(MatchError(errClosed))
+}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+)
+
+// program is where the binary lies in the image.
+const program = "/loopcheck"
+
+// writeImage writes an image of one layer that holds the binary alone, as `docker
+// save` writes one and `docker load` and `podman load` read it (the image
+// specification v1.2 of Docker). The same binary and tag give the same bytes.
+func writeImage(w io.Writer, tag string, binary []byte) error {
+	var layer bytes.Buffer
+	if err := writeTar(&layer, file{name: program[1:], mode: 0o755, content: binary}); err != nil {
+		return fmt.Errorf("make the layer of an image: %w", err)
+	}
+	config, err := json.Marshal(map[string]any{
+		"architecture": runtime.GOARCH,
+		"os":           "linux",
+		"config":       map[string]any{"Entrypoint": []string{program}},
+		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer.Bytes()))}},
+	})
+	if err != nil {
+		return fmt.Errorf("make the configuration of an image: %w", err)
+	}
+	const layerName = "layer.tar"
+	configName := fmt.Sprintf("%x.json", sha256.Sum256(config))
+	manifest, err := json.Marshal([]map[string]any{{"Config": configName, "RepoTags": []string{tag}, "Layers": []string{layerName}}})
+	if err != nil {
+		return fmt.Errorf("make the manifest of an image: %w", err)
+	}
+	err = writeTar(w,
+		file{name: configName, mode: 0o644, content: config},
+		file{name: layerName, mode: 0o644, content: layer.Bytes()},
+		file{name: "manifest.json", mode: 0o644, content: manifest})
+	if err != nil {
+		return fmt.Errorf("write an image: %w", err)
+	}
+	return nil
+}
+
+type file struct {
+	name    string
+	mode    int64
+	content []byte
+}
+
+func writeTar(w io.Writer, files ...file) error {
+	archive := tar.NewWriter(w)
+	for _, f := range files {
+		if err := archive.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Format: tar.FormatPAX}); err != nil {
+			return err
+		}
+		if _, err := archive.Write(f.content); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}

@@ -1,0 +1,216 @@
+// Package database holds the checks of what databases need of loopback:
+// PostgreSQL and Redis, over TCP and their unix sockets, and what a round trip of
+// theirs takes. The servers are started for the run, or the user's own; of those
+// only what harms nothing is asked.
+package database
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/dbserver"
+	"github.com/loopcheck/loopcheck/probe/dbtarget"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+// What goes wrong is in the errors; the client's log would stand among the progress.
+func init() { logging.Disable() }
+
+var suite = spec.NewSuiteOnRequest("database", "Databases: PostgreSQL and Redis over loopback", 1010)
+
+const (
+	// patience bounds a question that is answered within milliseconds. The rest is
+	// for one lost SYN, which is sent again after a second (RFC 6298).
+	patience = 3 * time.Second
+	// transfer bounds what moves megabytes, or makes thousands of round trips.
+	transfer = 8 * time.Second
+	// starting is for a check that is the first to need a server, which may have
+	// to be made first.
+	starting = 40 * time.Second
+	// cleaning bounds the removal of what a check made in a user's server, which
+	// goes on when the check is over.
+	cleaning = 5 * time.Second
+)
+
+// The user's own servers; nil where the run starts its own.
+var (
+	usersPostgres *dbtarget.Postgres
+	usersRedis    *dbtarget.Redis
+)
+
+// UsePostgres has the checks ask a user's server, by its DSN. The errors are those
+// of dbtarget.ParsePostgres.
+func UsePostgres(dsn string) (*dbtarget.Postgres, error) {
+	server, err := dbtarget.ParsePostgres(dsn)
+	if err != nil {
+		return nil, err
+	}
+	usersPostgres = server
+	spec.Hide(server.Config.Password)
+	return server, nil
+}
+
+// UseRedis has the checks ask a user's server, by its address. The errors are those
+// of dbtarget.ParseRedis.
+func UseRedis(address string) (*dbtarget.Redis, error) {
+	server, err := dbtarget.ParseRedis(address)
+	if err != nil {
+		return nil, err
+	}
+	usersRedis = server
+	spec.Hide(server.Options.Password)
+	return server, nil
+}
+
+// The needs of the checks.
+var (
+	needPostgres = check.Need{
+		Name: "PostgreSQL",
+		How:  "install it with `apt-get install postgresql` (it need not be running), or name your own with --postgres DSN",
+	}
+	needRedis = check.Need{
+		Name: "Redis",
+		How:  "install it with `apt-get install redis-server` (it need not be running), or name your own with --redis ADDRESS",
+	}
+	// needOwn is for what would harm others who use the server.
+	needOwn = check.Need{
+		Name: "a server of the run's own",
+		How:  "leave out --postgres and --redis: the check restarts the server, or takes all of its connections, or depends on its settings",
+	}
+	needTLS = check.Need{
+		Name: "a server that was built with TLS",
+		How:  "install the distribution's package, which was: `apt-get install redis-server`",
+	}
+)
+
+// place is where the run's own servers are, and cluster the files of PostgreSQL in
+// it, which take a second or two.
+var (
+	place = spec.Prepare(suite,
+		func(c check.Check) bool {
+			return needs(c, needRedis) && usersRedis == nil || needs(c, needPostgres) && usersPostgres == nil
+		},
+		dbserver.Start,
+		func(keeper *dbserver.Keeper) { _ = keeper.Close() })
+	cluster = spec.Prepare(suite,
+		func(c check.Check) bool { return needs(c, needPostgres) && usersPostgres == nil },
+		func(ctx context.Context) (*dbserver.Keeper, error) {
+			keeper, err := place.Await(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return keeper, keeper.MakePostgres(ctx)
+		},
+		func(*dbserver.Keeper) {})
+)
+
+func needs(c check.Check, need check.Need) bool {
+	return slices.ContainsFunc(c.Needs, func(n check.Need) bool { return n.Name == need.Name })
+}
+
+// started is a server of the run's own, which is started once.
+type started struct {
+	server *dbserver.Server
+	err    error
+}
+
+var ownRedis, ownPostgres started
+
+// use returns the server. It skips the spec where the program is not installed.
+func (s *started) use(ctx context.Context, need check.Need, start func(context.Context) (*dbserver.Server, error)) *dbserver.Server {
+	GinkgoHelper()
+	load := spec.StartLoad()
+	if s.server == nil && s.err == nil {
+		s.server, s.err = start(ctx)
+	}
+	if missing, ok := errors.AsType[*dbserver.MissingError](s.err); ok {
+		spec.Skip(need, missing.Error())
+	}
+	if errors.Is(s.err, errors.ErrUnsupported) {
+		spec.Skip(check.Linux, s.err.Error())
+	}
+	load.ExcuseTimeout(s.err)
+	Expect(s.err).NotTo(HaveOccurred(), "start %s", need.Name)
+	DeferCleanup(s.tell, need.Name)
+	return s.server
+}
+
+// toldLines is how much of a server's log stands beside a failure.
+const toldLines = 10
+
+// tell hands the end of the server's log to the report of a check that failed.
+func (s *started) tell(name string) {
+	if !CurrentSpecReport().Failed() {
+		return
+	}
+	ctx, cancel := after()
+	defer cancel()
+	if log, err := s.server.Log(ctx); err == nil && log != "" {
+		lines := strings.Split(log, "\n")
+		spec.Evidence("log of "+name, "%s", strings.Join(lines[max(0, len(lines)-toldLines):], "\n"))
+	}
+}
+
+func startRedis(ctx context.Context) (*dbserver.Server, error) {
+	keeper, err := place.Await(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return keeper.Redis(ctx)
+}
+
+func startPostgres(ctx context.Context) (*dbserver.Server, error) {
+	keeper, err := cluster.Await(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return keeper.Postgres(ctx)
+}
+
+// unlike is part of the names that a check makes up, so that they are nobody
+// else's.
+func unlike() string { return strings.ToLower(rand.Text()[:12]) }
+
+// after is a context for what has to be done although the check is over.
+func after() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), cleaning)
+}
+
+// flow tells the search for causes where the check connects to; nowhere for a unix
+// socket.
+func flow(to netip.AddrPort) {
+	if to.IsValid() {
+		spec.Flow("tcp", to)
+	}
+}
+
+// Both kinds of servers have these in common.
+var (
+	refusedCauses = []string{
+		"a firewall drops or rejects the server's port on lo",
+		"the server listens on another address or on its unix socket alone (listen_addresses, bind)",
+		"the queue of the listener is full, or was cut down by net.core.somaxconn",
+	}
+	refusedRemedies = []string{
+		spec.LetLoopbackPass,
+		"see who listens where, and how full the queue is: `ss -ltnp`",
+	}
+	alteredCauses = []string{
+		"a firewall, a queueing discipline or a proxy on lo drops, reorders or rewrites segments",
+		"memory or the folder of the server's files is full",
+	}
+	alteredRemedies = []string{
+		"see what is queued on lo with `tc -s qdisc show dev lo`, and take it away with `tc qdisc del dev lo root`",
+		"look at the server's log, and at `df -h` and `free -m`",
+	}
+)

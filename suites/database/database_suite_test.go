@@ -1,0 +1,15 @@
+package database
+
+import (
+	"testing"
+
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	m.Run()
+}
+
+func TestDatabase(t *testing.T) { spec.RunUnderGoTest(t, "database") }
