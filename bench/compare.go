@@ -16,6 +16,8 @@ type Rounds struct {
 	// Kept is how many rounds are wanted in which no side was tainted. At most twice
 	// as many are made.
 	Kept int
+	// Limit bounds the whole; 0 does not. A round that has begun is finished.
+	Limit time.Duration
 	// Progress is told of each restart when it is over; it may be nil.
 	Progress func(Progress)
 }
@@ -83,7 +85,8 @@ func compare(ctx context.Context, sides []Side, rounds Rounds, measured func(con
 		return nil
 	}, func(made int) bool {
 		c.count(made)
-		return c.Kept < rounds.Kept && made < 2*rounds.Kept
+		over := made > 0 && rounds.Limit > 0 && time.Since(began) >= rounds.Limit
+		return c.Kept < rounds.Kept && made < 2*rounds.Kept && !over
 	})
 	c.conclude(rounds.Kept)
 	return c, err

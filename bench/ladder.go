@@ -224,7 +224,9 @@ func (r Result) perOperation(n int) Result {
 	for i := range r.Restarts {
 		one := &r.Restarts[i]
 		one.Count *= int64(n)
-		one.P50NS, one.P90NS, one.P99NS, one.CPUNSPerOp = one.P50NS/by, one.P90NS/by, one.P99NS/by, one.CPUNSPerOp/by
+		for _, figure := range []*float64{&one.P50NS, &one.P90NS, &one.P98NS, &one.P99NS, &one.P995NS, &one.CPUNSPerOp} {
+			*figure /= by
+		}
 	}
 	for key := range r.Percentiles {
 		r.Percentiles[key] /= by

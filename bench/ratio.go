@@ -1,12 +1,8 @@
 package bench
 
 import (
-	"cmp"
 	"math"
-	"math/rand/v2"
-	"slices"
-
-	"golang.org/x/perf/benchmath"
+	"strings"
 )
 
 // Quantity is what is compared of restarts, by the key it has in their JSON.
@@ -23,6 +19,17 @@ const (
 )
 
 var quantities = []Quantity{P50, P90, P99, Rate, Bytes, CPU}
+
+// String is the name of a quantity in texts.
+func (q Quantity) String() string {
+	switch q {
+	case Rate, Bytes:
+		return "rate"
+	case CPU:
+		return "CPU/op"
+	}
+	return strings.TrimSuffix(string(q), "_ns")
+}
 
 // Of is what a restart tells of the quantity; 0 where it does not.
 func (q Quantity) Of(r Restart) float64 {
@@ -66,8 +73,9 @@ type Ratio struct {
 	Value float64 `json:"value"`
 	// Low and High bound it with a confidence of 95 %: 95 % of what comes out when
 	// rounds are drawn again, with replacement, from those there are (the percentile
-	// bootstrap). A round is drawn for both sides at once. Of fewer than some ten
-	// rounds they lie too close together.
+	// bootstrap). A round is drawn for both sides at once; of sides that were not
+	// measured in turns, stretches of restarts are drawn for each (RunsRatio). Of fewer
+	// than some ten they lie too close together.
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`
 	// P is the probability of sides as different as these if they were the same
@@ -132,73 +140,4 @@ func (c Comparison) metric(q Quantity) (Metric, bool) {
 		m.Sides, m.Ratios = append(m.Sides, estimate), append(m.Ratios, ratio)
 	}
 	return m, true
-}
-
-// draws is how often rounds are drawn again: the ends of the interval then differ
-// from those of endless draws by less than the figures that are printed.
-const draws = 10_000
-
-// ratio compares values of the same rounds, all of them above 0. The draws are
-// the same each time, so that what was measured always gives the same interval.
-func ratio(of, to []float64) Ratio {
-	source := rand.New(rand.NewPCG(1, 2))
-	a, b := newDrawn(of), newDrawn(to)
-	ratios := make([]float64, draws)
-	for i := range ratios {
-		clear(a.times)
-		clear(b.times)
-		for range of {
-			round := source.IntN(len(of))
-			a.times[a.rank[round]]++
-			b.times[b.rank[round]]++
-		}
-		ratios[i] = a.median() / b.median()
-	}
-	slices.Sort(ratios)
-	r := Ratio{Value: median(of) / median(to), Low: ratios[draws*25/1000], High: ratios[draws*975/1000-1], P: 1}
-	sample := func(values []float64) *benchmath.Sample {
-		return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
-	}
-	if p := benchmath.AssumeNothing.Compare(sample(of), sample(to)).P; !math.IsNaN(p) {
-		r.P = min(p, 1) // which sums of rounded terms may exceed
-	}
-	return r
-}
-
-// drawn are values of rounds, and how often each was drawn. Their order is found
-// once: thousands of draws are not sorted.
-type drawn struct {
-	sorted []float64
-	rank   []int // of each round's value among the sorted
-	times  []int // that each of the sorted was drawn
-}
-
-func newDrawn(values []float64) *drawn {
-	byValue := make([]int, len(values))
-	for i := range byValue {
-		byValue[i] = i
-	}
-	slices.SortFunc(byValue, func(a, b int) int { return cmp.Compare(values[a], values[b]) })
-	d := &drawn{rank: make([]int, len(values)), times: make([]int, len(values))}
-	for rank, round := range byValue {
-		d.sorted = append(d.sorted, values[round])
-		d.rank[round] = rank
-	}
-	return d
-}
-
-// median is that of what was drawn, as many as there are values.
-func (d *drawn) median() float64 {
-	n := len(d.sorted)
-	return (d.at((n-1)/2) + d.at(n/2)) / 2
-}
-
-// at is what stands at a place, from 0, of what was drawn in order.
-func (d *drawn) at(place int) float64 {
-	for rank, times := range d.times {
-		if place -= times; place < 0 {
-			return d.sorted[rank]
-		}
-	}
-	return 0
 }

@@ -57,17 +57,23 @@ const (
 type Restart struct {
 	// Round is the turn of the scheduler it was made in: restarts of two benchmarks
 	// in the same round lie next to each other in time.
-	Round      int           `json:"round"`
-	Count      int64         `json:"count"`
-	Duration   time.Duration `json:"duration_ns"`
-	P50NS      float64       `json:"p50_ns"`
-	P90NS      float64       `json:"p90_ns"`
-	P99NS      float64       `json:"p99_ns"`
-	CPUNSPerOp float64       `json:"cpu_ns_per_op"`
-	BytesPerS  float64       `json:"bytes_per_s,omitempty"` // of a stream, as received
+	Round    int           `json:"round"`
+	Count    int64         `json:"count"`
+	Duration time.Duration `json:"duration_ns"`
+	P50NS    float64       `json:"p50_ns"`
+	P90NS    float64       `json:"p90_ns"`
+	P99NS    float64       `json:"p99_ns"`
+	// P98NS and P995NS are what p99 would be if twice as many samples lay beyond, or
+	// half as many: they tell how steep the tail is there. 0 where it is not told.
+	P98NS      float64 `json:"p98_ns,omitempty"`
+	P995NS     float64 `json:"p99.5_ns,omitempty"`
+	CPUNSPerOp float64 `json:"cpu_ns_per_op"`
+	BytesPerS  float64 `json:"bytes_per_s,omitempty"` // of a stream, as received
 	// Pace is what a fixed stretch of arithmetic took before and after it, whichever was
 	// quicker (clock.Pace): it tells a slow processor from a slow stack.
 	Pace time.Duration `json:"pace_ns,omitempty"`
+	// Loss is what others had of the processors meanwhile.
+	Loss Loss `json:"loss,omitzero"`
 	// Taint says why the restart is not trusted; empty when it is.
 	Taint []string `json:"taint,omitempty"`
 }

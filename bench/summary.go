@@ -50,13 +50,39 @@ func quantiles(h *hdrhistogram.Histogram) map[string]float64 {
 // those that are not were picked from a machine that was seldom quiet.
 const maxTaintedShare = 0.5
 
+// Doubt is why restarts of one run are not to be trusted together; empty where they
+// are.
+func Doubt(restarts []Restart) string {
+	var whole, clean Loss
+	reasons, tainted := map[string]bool{}, 0
+	for _, r := range restarts {
+		whole.add(r.Loss)
+		if len(r.Taint) == 0 {
+			clean.add(r.Loss)
+			continue
+		}
+		tainted++
+		for _, reason := range r.Taint {
+			reasons[reason] = true
+		}
+	}
+	n := len(restarts)
+	switch {
+	case float64(tainted) > maxTaintedShare*float64(n):
+		return fmt.Sprintf("%d of %d restarts are tainted: %s", tainted, n, strings.Join(slices.Sorted(maps.Keys(reasons)), ", "))
+	case tainted == n:
+		return whole.doubt()
+	}
+	return clean.doubt()
+}
+
 // window is what one restart measured.
 type window struct {
 	meter
 	round  int
 	used   usage
 	seen   surrounding
-	loss   loss
+	loss   Loss
 	pace   time.Duration
 	steady bool
 	taint  []string
@@ -75,6 +101,9 @@ func (w *window) restart() Restart {
 		P50NS:    float64(w.hist.ValueAtPercentile(50)),
 		P90NS:    float64(w.hist.ValueAtPercentile(90)),
 		P99NS:    float64(w.hist.ValueAtPercentile(99)),
+		P98NS:    float64(w.hist.ValueAtPercentile(98)),
+		P995NS:   float64(w.hist.ValueAtPercentile(99.5)),
+		Loss:     w.loss,
 		Taint:    w.taint,
 	}
 	if r.Count > 0 {
@@ -92,7 +121,7 @@ type sum struct {
 	duration      time.Duration
 	used          usage
 	seen          surrounding
-	loss          loss
+	loss          Loss
 	lost, bytes   int64
 	late          time.Duration
 	punctual      int64
@@ -168,12 +197,7 @@ func (t *tally) result() (Result, error) {
 	if clean == 0 {
 		counted = t.tainted
 	}
-	if n := len(t.restarts); float64(n-clean) > maxTaintedShare*float64(n) {
-		r.Inconclusive = fmt.Sprintf("%d of %d restarts are tainted: %s", n-clean, n, strings.Join(slices.Sorted(maps.Keys(r.Taint)), ", "))
-	}
-	if r.Inconclusive == "" {
-		r.Inconclusive = counted.loss.doubt()
-	}
+	r.Inconclusive = Doubt(t.restarts)
 	r.Count = counted.hist.TotalCount()
 	r.Percentiles = quantiles(counted.hist)
 	r.MedianNS, r.CI95 = median(t.medians()), medianInterval(t.medians())
@@ -212,8 +236,8 @@ func (s *sum) conditions() Conditions {
 		if s.used.Waiting >= 0 {
 			c.Waiting = s.used.Waiting.Seconds() / seconds
 		}
-		if s.loss.counts > 0 {
-			c.Taken = (s.loss.stolen + max(0, s.loss.others)).Seconds() / seconds
+		if s.loss.Counts > 0 {
+			c.Taken = (s.loss.Stolen + max(0, s.loss.Others)).Seconds() / seconds
 		}
 		if s.seen.pressureTold {
 			c.Pressure = min(1, s.seen.pressureTime.Seconds()/seconds)

@@ -136,7 +136,7 @@ func TestRestartsTogetherTellOfOthers(t *testing.T) {
 		var windows []*window
 		for range c.windows {
 			w := measured(t, 100, 1000, 0)
-			w.loss = loss{c.stolen, c.others, length, 1}
+			w.loss = Loss{c.stolen, c.others, length, 1}
 			if reasons := w.loss.taint(); len(reasons) > 0 {
 				t.Fatalf("%s: one window is tainted: %v", name, reasons)
 			}
@@ -245,12 +245,12 @@ func TestLoss(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
 		processors []int
-		want       loss
+		want       Loss
 	}{
-		{"one", []int{0}, loss{40 * ms, 0, 0, 1}},
-		{"two", []int{0, 1}, loss{40 * ms, 100 * ms, 0, 2}},
-		{"free", nil, loss{540 * ms, 600 * ms, 0, 3}},
-		{"one that is not told of", []int{7}, loss{}},
+		{"one", []int{0}, Loss{40 * ms, 0, 0, 1}},
+		{"two", []int{0, 1}, Loss{40 * ms, 100 * ms, 0, 2}},
+		{"free", nil, Loss{540 * ms, 600 * ms, 0, 3}},
+		{"one that is not told of", []int{7}, Loss{}},
 	} {
 		if got := before.loss(after, own, tc.processors); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
@@ -264,8 +264,8 @@ func TestConditionsSayWhatWasTaken(t *testing.T) {
 	if got := s.conditions().Taken; got != -1 {
 		t.Errorf("taken %v where it is not told, want -1", got)
 	}
-	s.loss.add(loss{stolen: time.Second, counts: 1})
-	s.loss.add(loss{others: 2 * time.Second, counts: 1})
+	s.loss.add(Loss{Stolen: time.Second, Counts: 1})
+	s.loss.add(Loss{Others: 2 * time.Second, Counts: 1})
 	if got := s.conditions().Taken; got != 1.5 {
 		t.Errorf("taken %v, want 1.5: three seconds of processors in two", got)
 	}

@@ -59,7 +59,7 @@ func observe() surroundings {
 // taint says why what lies between two readings is not to be trusted, if both ends
 // used own processor time and could run on some processors, or on all where those
 // are none. What the system does not tell cannot taint.
-func (s surroundings) taint(after surroundings, own time.Duration, processors []int) (loss, []string) {
+func (s surroundings) taint(after surroundings, own time.Duration, processors []int) (Loss, []string) {
 	l := s.loss(after, own, processors)
 	reasons := l.taint()
 	if after.gc != s.gc {
@@ -69,43 +69,48 @@ func (s surroundings) taint(after surroundings, own time.Duration, processors []
 }
 
 // loss is what a benchmark's processors did otherwise between two readings.
-func (s surroundings) loss(after surroundings, own time.Duration, processors []int) loss {
-	var l loss
+func (s surroundings) loss(after surroundings, own time.Duration, processors []int) Loss {
+	var l Loss
 	for cpu, passed := range after.perCPU.Sub(s.perCPU) {
 		if len(processors) == 0 || slices.Contains(processors, cpu) {
-			l.counts++
-			l.stolen += passed.Steal
-			l.others += passed.User + passed.Nice + passed.System
+			l.Counts++
+			l.Stolen += passed.Steal
+			l.Others += passed.User + passed.Nice + passed.System
 		}
 	}
-	l.available = after.cpu.At.Sub(s.cpu.At) * time.Duration(l.counts)
-	if l.counts > 0 {
-		l.others -= own
+	l.Available = after.cpu.At.Sub(s.cpu.At) * time.Duration(l.Counts)
+	if l.Counts > 0 {
+		l.Others -= own
 	}
 	return l
 }
 
-// loss is time of a benchmark's processors that others had.
-type loss struct {
-	stolen    time.Duration // by the hypervisor
-	others    time.Duration // used by other processes
-	available time.Duration // of all processors together
-	counts    int           // readings of one processor that it is the sum of
+// Loss is time of a benchmark's processors that others had, counted in ticks (proc(5),
+// /proc/stat): of one short window it is wrong by up to a tick or two.
+type Loss struct {
+	// Stolen is what the hypervisor kept, Others what other processes used. Where they
+	// used less than the benchmark itself seems to have, it is below 0.
+	Stolen time.Duration `json:"stolen_ns,omitempty"`
+	Others time.Duration `json:"others_ns,omitempty"`
+	// Available is the time of all the benchmark's processors together.
+	Available time.Duration `json:"available_ns"`
+	// Counts is how many readings of one processor it is the sum of.
+	Counts int `json:"counts"`
 }
 
-func (l *loss) add(other loss) {
-	l.stolen += other.stolen
-	l.others += other.others
-	l.available += other.available
-	l.counts += other.counts
+func (l *Loss) add(other Loss) {
+	l.Stolen += other.Stolen
+	l.Others += other.Others
+	l.Available += other.Available
+	l.Counts += other.Counts
 }
 
 // taint says of one window why it is not to be trusted.
-func (l loss) taint() (reasons []string) {
-	if float64(l.stolen-counters.Tick) > maxSteal*float64(l.available) {
+func (l Loss) taint() (reasons []string) {
+	if float64(l.Stolen-counters.Tick) > maxSteal*float64(l.Available) {
 		reasons = append(reasons, TaintSteal)
 	}
-	if float64(l.others-countedInTicks) > maxOthers*float64(l.available) {
+	if float64(l.Others-countedInTicks) > maxOthers*float64(l.Available) {
 		reasons = append(reasons, TaintPressure)
 	}
 	return reasons
@@ -114,19 +119,19 @@ func (l loss) taint() (reasons []string) {
 // doubt says of many windows together why they are not to be trusted; empty where
 // they are. What ticks hide of one short window they tell of many: a reading is wrong
 // by as much in one direction as in the other.
-func (l loss) doubt() string {
+func (l Loss) doubt() string {
 	// The difference of two readings of a clock of ticks is wrong by up to one, with
 	// a deviation of a tick divided by the root of six.
-	margin := 3 * float64(counters.Tick) * math.Sqrt(float64(l.counts)/6)
+	margin := 3 * float64(counters.Tick) * math.Sqrt(float64(l.Counts)/6)
 	for _, d := range []struct {
 		lost  time.Duration
 		most  float64
 		whose string
 	}{
-		{l.stolen, maxSteal, "the hypervisor kept"},
-		{l.others, maxOthers, "other processes used"},
+		{l.Stolen, maxSteal, "the hypervisor kept"},
+		{l.Others, maxOthers, "other processes used"},
 	} {
-		if lost, available := float64(d.lost), float64(l.available); lost-margin > d.most*available {
+		if lost, available := float64(d.lost), float64(l.Available); lost-margin > d.most*available {
 			return fmt.Sprintf("%s %.0f %% of the processors' time in the restarts that count", d.whose, min(100, 100*lost/available))
 		}
 	}

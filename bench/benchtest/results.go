@@ -93,6 +93,7 @@ func Result(s bench.Spec, medianNS float64, samples int) bench.Result {
 		r.Restarts = append(r.Restarts, bench.Restart{
 			Round: i, Count: one.TotalCount(), Duration: took,
 			P50NS: float64(one.ValueAtPercentile(50)), P90NS: float64(one.ValueAtPercentile(90)), P99NS: float64(one.ValueAtPercentile(99)),
+			P98NS: float64(one.ValueAtPercentile(98)), P995NS: float64(one.ValueAtPercentile(99.5)),
 			CPUNSPerOp: medianNS * 0.97,
 		})
 	}

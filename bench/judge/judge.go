@@ -79,14 +79,26 @@ type Metric struct {
 	// (Holm).
 	AdjustedP float64 `json:"adjusted_p"`
 	Verdict   Verdict `json:"verdict"`
+	// Wander is by what share runs at different times may differ although nothing
+	// changed: a difference of less is inconclusive. It is 0 where the sides were
+	// measured in turns.
+	Wander float64 `json:"wander,omitempty"`
 	// More is how many more restarts a side would decide, about; 0 where it is
 	// decided, or where they would be more than MostMore.
-	More     int `json:"more_restarts,omitempty"`
-	restarts int // of the side that has fewer
+	More     int  `json:"more_restarts,omitempty"`
+	restarts int  // of the side that has fewer
+	wanders  bool // it differs by less than Wander
 }
 
-// fewest is from how many restarts a side anything is advised.
+// fewest is from how many restarts a side an interval is worth something.
 const fewest = 5
+
+// normal975 is the quantile of the normal distribution that 95 % lie within, on
+// both sides.
+const normal975 = 1.959964
+
+// normalQuantile is the quantile of the standard normal distribution.
+func normalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) }
 
 // MostMore is up to how many more restarts are advised: a difference that takes
 // more lies about where it begins to count.
@@ -106,7 +118,9 @@ type Pair struct {
 }
 
 // Pairs judges benchmarks that were measured at different times. Restarts of a run
-// that follow one another are alike, which is taken into account (see drawRuns).
+// that follow one another are alike, which is taken into account (bench.RunsRatio), and
+// a difference has to be larger than what a machine differs from itself by (Wander).
+// P99 is judged where both tell how steep the tail is there.
 func Pairs(pairs []Pair, rules Rules) []Benchmark {
 	judged := make([]Benchmark, len(pairs))
 	for i, p := range pairs {
@@ -121,12 +135,12 @@ func Pairs(pairs []Pair, rules Rules) []Benchmark {
 		}
 		for _, q := range Quantities {
 			of, to := values(q, after), values(q, base)
-			if of == nil || to == nil {
+			if of == nil || to == nil || q == bench.P99 && !(tailTold(base) && tailTold(after)) {
 				continue
 			}
 			b.Metrics = append(b.Metrics, Metric{
-				Quantity: q, Base: bench.EstimateOf(to), New: bench.EstimateOf(of), Ratio: runsRatio(of, to),
-				restarts: min(len(of), len(to)),
+				Quantity: q, Base: bench.EstimateOf(to), New: bench.EstimateOf(of), Ratio: bench.RunsRatio(of, to),
+				Wander: wander(q, base, after), restarts: min(len(of), len(to)),
 			})
 		}
 	}
@@ -211,17 +225,20 @@ func (m *Metric) decide(rules Rules, together int) {
 	effect := math.Log1p(m.Worse())
 	bound := math.Log1p(rules.MinEffect)
 	low, high := math.Log(m.Ratio.Low), math.Log(m.Ratio.High)
-	significant := m.AdjustedP <= rules.Level
+	significant := m.AdjustedP <= rules.Level && math.Abs(effect) >= bound
+	m.wanders = significant && math.Abs(effect) < math.Log1p(m.Wander)
 	switch {
-	case significant && effect >= bound:
+	case significant && !m.wanders && effect > 0:
 		m.Verdict = Regression
-	case significant && effect <= -bound:
+	case significant && !m.wanders:
 		m.Verdict = Improvement
 	case low > -bound && high < bound:
 		m.Verdict = NoChange
 	default:
 		m.Verdict = Inconclusive
-		m.More = m.more(effect, bound, (high-low)/2, rules.Level/float64(together))
+		if !m.wanders {
+			m.More = m.more(effect, bound, (high-low)/2, rules.Level/float64(together))
+		}
 	}
 }
 
@@ -234,15 +251,26 @@ func (m *Metric) more(effect, bound, half, level float64) int {
 		// one of 95 %.
 		distance = math.Abs(effect) * normal975 / normalQuantile(1-level/2)
 	}
-	n := float64(max(m.restarts, fewest))
-	if distance <= 0 || half <= 0 {
+	if distance <= 0 {
 		return 0
 	}
-	wanted := n * (half / distance) * (half / distance)
+	n := float64(m.restarts)
+	wanted := max(n, fewest) * (half / distance) * (half / distance)
+	wanted = max(wanted, float64(telling(level)))
 	if more := math.Ceil(wanted - n); more <= MostMore {
 		return max(int(more), 1)
 	}
 	return 0
+}
+
+// telling is the least number of restarts a side that can be as improbable as the
+// level: when all of one side are above all of the other, 2 of the ways to share them out.
+func telling(level float64) int {
+	n, ways := 1, 2.0
+	for ; 2/ways > level; n++ {
+		ways *= float64((2*n+1)*(2*n+2)) / float64((n+1)*(n+1))
+	}
+	return n
 }
 
 // conclude draws the verdict of a benchmark from its metrics: the worst of those
@@ -267,17 +295,19 @@ func (b *Benchmark) conclude() {
 	}
 }
 
-// advice says how many more restarts would decide what is not decided.
+// advice says what would decide what is not decided.
 func (b *Benchmark) advice() string {
 	most := 0
 	for _, m := range b.Metrics {
-		if m.Verdict != Inconclusive {
-			continue
-		}
-		if m.More == 0 {
+		switch {
+		case m.Verdict != Inconclusive:
+		case m.wanders:
+			return fmt.Sprintf("%s differs by %.1f %%, and runs at different times may by %.0f %% although nothing changed: measure both in turns (loopcheck bench --ab)", m.Quantity, 100*math.Abs(m.Worse()), 100*m.Wander)
+		case m.More == 0:
 			return fmt.Sprintf("%s differs by about as much as counts: more than %d more restarts a side would have to decide", m.Quantity, MostMore)
+		default:
+			most = max(most, m.More)
 		}
-		most = max(most, m.More)
 	}
 	return fmt.Sprintf("the restarts vary too much to tell: about %d more a side would decide", most)
 }

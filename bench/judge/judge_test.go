@@ -3,7 +3,9 @@ package judge
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +21,8 @@ func run(source *rand.Rand, name string, n int, middle, spread, alike float64) b
 		deviation = alike*deviation + math.Sqrt(1-alike*alike)*source.NormFloat64()
 		p50 := middle * math.Exp(spread*deviation)
 		r.Restarts = append(r.Restarts, bench.Restart{
-			Count: 1000, Duration: time.Duration(1000 * p50), P50NS: p50, P90NS: 1.2 * p50, P99NS: 2 * p50 * math.Exp(0.1*source.NormFloat64()), CPUNSPerOp: p50,
+			Count: 1000, Duration: time.Duration(1000 * p50), P50NS: p50, P90NS: 1.2 * p50, P99NS: 2 * p50, CPUNSPerOp: p50,
+			P98NS: 1.98 * p50, P995NS: 2.02 * p50,
 		})
 	}
 	return r
@@ -27,13 +30,13 @@ func run(source *rand.Rand, name string, n int, middle, spread, alike float64) b
 
 // verdictsOf counts those of comparisons of as many restarts a side, of which the new
 // take longer by a share.
-func verdictsOf(t *testing.T, comparisons, n int, effect, alike float64, rules Rules) map[Verdict]int {
+func verdictsOf(t *testing.T, comparisons, n int, effect, spread float64, rules Rules) map[Verdict]int {
 	t.Helper()
 	source := rand.New(rand.NewPCG(5, 7))
 	counts := map[Verdict]int{}
 	for k := range comparisons {
 		name := fmt.Sprint(k)
-		b := Pairs([]Pair{{run(source, name, n, 14_000, 0.075, alike), run(source, name, n, 14_000*(1+effect), 0.075, alike)}}, rules)
+		b := Pairs([]Pair{{run(source, name, n, 14_000, spread, 0), run(source, name, n, 14_000*(1+effect), spread, 0)}}, rules)
 		counts[b[0].Verdict]++
 	}
 	return counts
@@ -41,14 +44,65 @@ func verdictsOf(t *testing.T, comparisons, n int, effect, alike float64, rules R
 
 func TestADifferenceIsFoundAndNoneIsNot(t *testing.T) {
 	rules := Rules{DefaultMinEffect, DefaultLevel}
-	const comparisons = 40
-	if got := verdictsOf(t, comparisons, 40, 0, 0, rules); got[Regression]+got[Improvement] > 1 {
+	const comparisons, spread = 40, 0.02
+	if got := verdictsOf(t, comparisons, 40, 0, spread, rules); got[NoChange] != comparisons {
 		t.Errorf("of what does not differ: %v", got)
 	}
-	if got := verdictsOf(t, comparisons, 40, 0.15, 0, rules); got[Regression] < comparisons-3 {
+	if got := verdictsOf(t, comparisons, 40, 0.15, spread, rules); got[Regression] < comparisons-3 {
 		t.Errorf("of what takes 15 %% longer: %v", got)
 	}
-	if got := verdictsOf(t, comparisons, 40, -0.13, 0, rules); got[Improvement] < comparisons-3 {
+	if got := verdictsOf(t, comparisons, 40, -0.13, spread, rules); got[Improvement] < comparisons-3 {
 		t.Errorf("of what takes 13 %% less: %v", got)
 	}
+}
+
+// Runs differ by as much as their restarts do, although chance does not explain it.
+func TestRunsWander(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	b := Pairs([]Pair{{run(source, "one", 200, 14_000, 0.075, 0), run(source, "one", 200, 14_000*1.12, 0.075, 0)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	if p50 := b.Metrics[0]; p50.AdjustedP > DefaultLevel || p50.Wander < 0.15 || b.Verdict != Inconclusive || !strings.Contains(b.Reason, "bench --ab") {
+		t.Errorf("%+v of %+v", b, p50)
+	}
+}
+
+// A steep tail moves with the share of samples that something disturbs.
+func TestASteepTailWanders(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	tail := func(p98, p99, p995 float64) bench.Result {
+		r := run(source, "one", 40, 5_000, 0.002, 0)
+		for i := range r.Restarts {
+			r.Restarts[i].P98NS, r.Restarts[i].P99NS, r.Restarts[i].P995NS = p98, p99+float64(i), p995
+		}
+		return r
+	}
+	for _, c := range []struct {
+		base, after bench.Result
+		want        Verdict
+	}{
+		{tail(5_000, 5_100, 6_900), tail(5_100, 6_700, 6_900), Inconclusive},
+		{tail(5_000, 5_100, 5_300), tail(6_300, 6_700, 6_900), Regression},
+	} {
+		for _, m := range Pairs([]Pair{{c.base, c.after}}, Rules{DefaultMinEffect, DefaultLevel})[0].Metrics {
+			if m.Quantity == bench.P99 && m.Verdict != c.want {
+				t.Errorf("p99 is %s, want %s: %+v", m.Verdict, c.want, m)
+			}
+		}
+	}
+}
+
+// Fewer restarts than can be as improbable as the level are too few whatever they show.
+func TestFewRestartsAreToldHowManyTell(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	b := Pairs([]Pair{{run(source, "one", 2, 14_000, 0.001, 0), run(source, "one", 2, 28_000, 0.001, 0)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	for _, m := range b.Metrics {
+		if n := 2 + m.More; m.Verdict != Inconclusive || 2/float64(ways(n)) > DefaultLevel/5 {
+			t.Errorf("%s: %s, %d more", m.Quantity, m.Verdict, m.More)
+		}
+	}
+}
+
+// ways is how many there are to share out 2n restarts to two sides.
+func ways(n int) int64 {
+	var all big.Int
+	return all.Binomial(int64(2*n), int64(n)).Int64()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +63,9 @@ func roundTripGoals(p topology.Placement) []goal {
 	return []goal{atMost(bench.P50, median), atMost(bench.P99, 1.10)}
 }
 
-// comparisons are all there are. The floor is a program at a path, as is its copy.
-func comparisons(floor, copied string) []comparison {
+// comparisons are all there are. The floor is a program at a path, as is its copy, and
+// as is this program itself.
+func comparisons(floor, copied, itself string) []comparison {
 	const tiny, segment = 1, 1400 // bytes: the least there is, and a full Ethernet frame
 	const stream = bench.DefaultStreamBytes
 	inC := floorPeer(floorName, floor)
@@ -90,6 +92,13 @@ func comparisons(floor, copied string) []comparison {
 		add(bench.TCP, bench.CRRGraceful, p, tiny, comparison{peer: netperf()})
 		add(bench.TCP, bench.Stream, p, stream, comparison{peer: iperf3(), goals: []goal{atLeast(bench.Bytes, 0.98)}})
 		add(bench.TCP, bench.Stream, p, stream, comparison{peer: neper(bench.Stream)})
+	}
+	for _, p := range append(slices.Clone(placements), topology.Free) {
+		all = append(all, comparison{
+			spec:  bench.Spec{Transport: bench.HTTP, Op: bench.RR, Engine: bench.NetConn, Placement: p, SizeBytes: bench.DefaultSizeBytes},
+			peer:  netHTTP(itself),
+			goals: []goal{atMost(bench.P50, 1.10)}, // what the benchmark may add of its own
+		})
 	}
 	return all
 }

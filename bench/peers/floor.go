@@ -24,12 +24,12 @@ func floorPeer(name, path string) *peer {
 				strconv.Itoa(j.pair.Client), strconv.Itoa(j.pair.Server),
 			}
 		},
-		parse: parseFloor,
+		parse: parseLine(floorName),
 	}
 }
 
-// floorLine is what the floor prints.
-type floorLine struct {
+// line is what the peers of our own print.
+type line struct {
 	Op        string  `json:"op"`
 	Transport string  `json:"transport"`
 	Size      int     `json:"size"`
@@ -40,23 +40,26 @@ type floorLine struct {
 	P99NS     float64 `json:"p99_ns"`
 }
 
-func parseFloor(j job, client, _ string) (bench.Restart, error) {
-	decoder := json.NewDecoder(bytes.NewReader([]byte(client)))
-	decoder.DisallowUnknownFields()
-	var line floorLine
-	if err := decoder.Decode(&line); err != nil {
-		return bench.Restart{}, fmt.Errorf("%w (%w)", &formatError{floorName, "line of JSON", client}, err)
+// parseLine reads the line of a peer of that name.
+func parseLine(name string) func(j job, client, server string) (bench.Restart, error) {
+	return func(j job, client, _ string) (bench.Restart, error) {
+		decoder := json.NewDecoder(bytes.NewReader([]byte(client)))
+		decoder.DisallowUnknownFields()
+		var l line
+		if err := decoder.Decode(&l); err != nil {
+			return bench.Restart{}, fmt.Errorf("%w (%w)", &formatError{name, "line of JSON", client}, err)
+		}
+		if l.P50NS == 0 {
+			return bench.Restart{}, &formatError{name, "percentiles", client}
+		}
+		if l.Op != j.op || l.Transport != j.transport || l.Size != j.size {
+			return bench.Restart{}, fmt.Errorf("%s measured %s over %s with %d bytes, and was asked for %s over %s with %d", name, l.Op, l.Transport, l.Size, j.op, j.transport, j.size)
+		}
+		return bench.Restart{
+			Count: l.Count, Duration: lasted(float64(l.Count), l.RatePerS),
+			P50NS: l.P50NS, P90NS: l.P90NS, P99NS: l.P99NS,
+		}, nil
 	}
-	if line.P50NS == 0 {
-		return bench.Restart{}, &formatError{floorName, "percentiles", client}
-	}
-	if line.Op != j.op || line.Transport != j.transport || line.Size != j.size {
-		return bench.Restart{}, fmt.Errorf("the floor measured %s over %s with %d bytes, and was asked for %s over %s with %d", line.Op, line.Transport, line.Size, j.op, j.transport, j.size)
-	}
-	return bench.Restart{
-		Count: line.Count, Duration: lasted(float64(line.Count), line.RatePerS),
-		P50NS: line.P50NS, P90NS: line.P90NS, P99NS: line.P99NS,
-	}, nil
 }
 
 // lasted is the time that some operations took at a rate per second.

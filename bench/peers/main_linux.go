@@ -41,6 +41,9 @@ const (
 
 func main() {
 	bench.Main()
+	if code, is := serveAsPeer(os.Args[1:], os.Stdout, os.Stderr); is {
+		os.Exit(code)
+	}
 	// A reader that has gone is an error like any other, after which the temporary
 	// files are removed.
 	signal.Ignore(syscall.SIGPIPE)
@@ -170,7 +173,12 @@ func (r *report) compare(ctx context.Context, o options, stdout, stderr io.Write
 	}
 	defer os.RemoveAll(folder)
 	floor := newFloor(folder)
-	chosen, done, code := choose(comparisons(floor.path, floor.copied), comparison.name, o, stdout, stderr)
+	itself, err := os.Executable()
+	if err != nil {
+		fmt.Fprintf(stderr, "peers: where this program is: %v\n", err)
+		return exitFailed
+	}
+	chosen, done, code := choose(comparisons(floor.path, floor.copied, itself), comparison.name, o, stdout, stderr)
 	if done {
 		return code
 	}

@@ -17,6 +17,9 @@ import (
 
 func TestMain(m *testing.M) {
 	bench.Main()
+	if code, is := serveAsPeer(os.Args[1:], os.Stdout, os.Stderr); is {
+		os.Exit(code)
+	}
 	play()
 	m.Run()
 }

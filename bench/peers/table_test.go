@@ -202,7 +202,7 @@ func TestReportIsWrittenWhole(t *testing.T) {
 // What each peer is asked decides what its figures mean.
 func TestCommandLines(t *testing.T) {
 	var lines strings.Builder
-	for _, c := range comparisons("floor", "floor-copy") {
+	for _, c := range comparisons("floor", "floor-copy", "peers") {
 		if c.spec.Placement != topology.SameCore {
 			continue
 		}
@@ -220,7 +220,7 @@ func TestCommandLines(t *testing.T) {
 
 func TestNamesAreOnes(t *testing.T) {
 	seen := map[string]bool{}
-	for _, c := range comparisons("floor", "copy") {
+	for _, c := range comparisons("floor", "copy", "peers") {
 		if err := c.spec.WithDefaults().Validate(); err != nil {
 			t.Errorf("%s: %v", c.name(), err)
 		}

@@ -153,7 +153,7 @@ func (o *benchOptions) plan(set func(flag string) bool) (bench.Plan, error) {
 	}
 	plan := profile.plan
 	if o.ab.on {
-		plan.Restarts, plan.Precision = bench.DefaultRounds, 0
+		plan.Restarts, plan.Precision, plan.Limit = bench.DefaultRounds, 0, 0
 	}
 	if o.choice.chosen(set) && plan.Precision == 0 {
 		plan.Limit = 0 // which is that of the profile's own benchmarks

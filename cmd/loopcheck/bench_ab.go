@@ -39,7 +39,8 @@ var abFlags = []string{"a-setup", "a-undo", "b-setup", "b-undo", "rules-a", "rul
 // abHelp is what the help of bench says of them.
 const abHelp = `With --ab two sides are measured in turns, A B B A and so on, so that what drifts
 meets both alike, and judged as "loopcheck compare" does: exit 1 where B is slower.
---restarts says how many rounds count, 30 if it is not given; a round that something
+--restarts says how many rounds count, 30 if it is not given, and --duration after
+what time no more are begun; a round that something
 disturbed on one side is left out on both. The sides are told apart by commands,
 which /bin/sh runs on this machine as they are, around each turn of their side; by
 rules, each loaded into private namespaces, where a side without has none; or by
@@ -71,10 +72,8 @@ func (o *abOptions) check(set func(flag string) bool) error {
 		}
 		return nil
 	}
-	for _, flag := range []string{"precision", "duration"} {
-		if set(flag) {
-			return fmt.Errorf("--%s and --ab: with --ab, --restarts says how many rounds are measured", flag)
-		}
+	if set("precision") {
+		return errors.New("--precision and --ab: with --ab, --restarts says how many rounds are measured, and --duration for how long at most")
 	}
 	if o.binary != "" && (o.ruleFiles[0] != "" || o.ruleFiles[1] != "") {
 		return errors.New("--b-binary and --rules-a or --rules-b: write one of them, for both would differ")
@@ -133,7 +132,7 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 		return stop.or(err)
 	}
 	started := time.Now().UTC()
-	comparisons, left, measureErr := a.turns(ctx, o.ab, prepared, specs, plan.Restarts)
+	comparisons, left, measureErr := a.turns(ctx, o.ab, prepared, specs, plan)
 	for _, note := range dropped {
 		left = append(left, compare.NotCompared{Name: "a combination that was asked for", Reason: note})
 	}
@@ -166,12 +165,18 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 }
 
 // turns measures benchmark after benchmark, both sides of each in turns, and shows
-// how far it has come. It tells which are left out, and why.
-func (a *app) turns(ctx context.Context, o abOptions, p *abPrepared, specs []bench.Spec, rounds int) (all []bench.Comparison, left []compare.NotCompared, err error) {
+// how far it has come. It tells which are left out, and why. Of the time that the plan
+// has, each benchmark gets an equal part of what those before it left.
+func (a *app) turns(ctx context.Context, o abOptions, p *abPrepared, specs []bench.Spec, plan bench.Plan) (all []bench.Comparison, left []compare.NotCompared, err error) {
+	rounds, began := plan.Restarts, time.Now()
 	bar := progress.NewBar(a.stderr, a.progressStyle(), "A and B of "+countOf(len(specs), "benchmark"), 2*rounds*len(specs))
 	defer bar.Close()
-	for _, s := range specs {
+	for i, s := range specs {
 		name := s.WithDefaults().Name()
+		var limit time.Duration
+		if plan.Limit > 0 {
+			limit = max((plan.Limit-time.Since(began))/time.Duration(len(specs)-i), 1)
+		}
 		leave := func(reason string) { left = append(left, compare.NotCompared{Name: name, Reason: reason}) }
 		if err != nil || ctx.Err() != nil {
 			leave("not measured: it ended before")
@@ -185,7 +190,7 @@ func (a *app) turns(ctx context.Context, o abOptions, p *abPrepared, specs []ben
 		name = sides[0].Name()
 		told := 0
 		var c bench.Comparison
-		c, err = bench.Compare(ctx, sides, bench.Rounds{Kept: rounds, Progress: func(bench.Progress) {
+		c, err = bench.Compare(ctx, sides, bench.Rounds{Kept: rounds, Limit: limit, Progress: func(bench.Progress) {
 			if told < 2*rounds { // rounds that do not count are made again
 				told++
 				bar.Add(1)

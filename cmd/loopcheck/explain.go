@@ -11,6 +11,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/audit"
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/harness/terminal"
+	"github.com/loopcheck/loopcheck/harness/webcheck"
 	"github.com/loopcheck/loopcheck/suites/containers"
 )
 
@@ -56,10 +57,10 @@ func newExplain(a *app) *cobra.Command {
 	}
 }
 
-// lookup finds a check of the catalogue, one of the audit's, or one of real
-// containers.
+// lookup finds a check of the catalogue, or one of the audit's, of a web server's or
+// of real containers.
 func lookup(id string) (check.Check, bool) {
-	for _, c := range slices.Concat(audit.Checks(), containers.EngineChecks()) {
+	for _, c := range slices.Concat(audit.Checks(), webcheck.Checks(), containers.EngineChecks()) {
 		if c.ID == id {
 			return c, true
 		}

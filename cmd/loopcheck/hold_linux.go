@@ -14,9 +14,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/sock"
 )
 
-// firstListenFD is where sd_listen_fds(3) begins.
-const firstListenFD = 3
-
 // findProgram is the path of a command as a shell would find it.
 func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)

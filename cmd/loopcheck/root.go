@@ -56,7 +56,7 @@ nothing matched; 130 after SIGINT; 143 after SIGTERM.`,
 	root.PersistentFlags().StringVar(&a.color, "color", "auto", "colour the output: `WHEN` is auto, always or never; auto follows NO_COLOR")
 	root.PersistentFlags().String("config", "", "read settings from a YAML `FILE`")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(a), newList(a), newExplain(a), newPorts(a), newFirewall(a), newBench(a), newCompare(a), newBaseline(a), newReport(a), newVersion(a), newMan(a), newContainerService())
+	root.AddCommand(newRun(a), newList(a), newExplain(a), newPorts(a), newFirewall(a), newHTTP(a), newBench(a), newCompare(a), newBaseline(a), newReport(a), newServe(a), newVersion(a), newMan(a), newContainerService())
 	return root
 }
 

@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"json":        oneDocument,
 			"ladder":      validLadder,
 			"comparison":  validComparison,
+			"valid-http":  validHTTP,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {
@@ -138,6 +139,14 @@ func validComparison(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: comparison FILE")
 	}
 	ts.Check(reporttest.CheckComparisons([]byte(ts.ReadFile(args[0]))))
+}
+
+// valid-http FILE expects what http prints to follow the published schema.
+func validHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: valid-http FILE")
+	}
+	ts.Check(reporttest.CheckHTTP([]byte(ts.ReadFile(args[0]))))
 }
 
 // json FILE expects exactly one JSON document.

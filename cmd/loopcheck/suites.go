@@ -6,6 +6,7 @@ import (
 	_ "github.com/loopcheck/loopcheck/suites/config"
 	_ "github.com/loopcheck/loopcheck/suites/containers"
 	_ "github.com/loopcheck/loopcheck/suites/firewall"
+	_ "github.com/loopcheck/loopcheck/suites/http"
 	_ "github.com/loopcheck/loopcheck/suites/latency"
 	_ "github.com/loopcheck/loopcheck/suites/limits"
 	_ "github.com/loopcheck/loopcheck/suites/names"

@@ -111,21 +111,6 @@ func (q question) answer(ctx context.Context, a *auditor) (report.Check, error) 
 	return result, nil
 }
 
-// broken sets the state and its message, a line each.
-func broken(c *report.Check, state check.State, headline string, lines []string) {
-	c.State = state
-	c.Message = strings.Join(append([]string{headline}, lines...), "\n")
-}
-
-func skipped(c *report.Check, need check.Need, found string) {
-	c.State, c.Missing = check.Skip, &check.Missing{Need: need, Found: found}
-	c.Message = fmt.Sprintf("needs %s (%s): %s", need.Name, found, need.How)
-}
-
-func evidence(c *report.Check, what, format string, args ...any) {
-	c.Evidence = append(c.Evidence, check.Evidence{What: what, Seen: fmt.Sprintf(format, args...)})
-}
-
 // describe is a listener in one line, such as
 //
 //	tcp 0.0.0.0:6379, redis-server (pid 812), user redis, unit redis-server.service

@@ -35,13 +35,13 @@ func local(ctx context.Context, a *auditor, c *report.Check) error {
 		return err
 	}
 	if len(others) == 0 {
-		evidence(c, "other addresses", "the machine has none now; what listens on every interface will answer on those that it gets")
+		c.Note("other addresses", "the machine has none now; what listens on every interface will answer on those that it gets")
 	} else {
 		var names []string
 		for _, o := range others {
 			names = append(names, o.String())
 		}
-		evidence(c, "asked over", "%s (the machine's own packets, which a firewall may treat otherwise than those of others)", strings.Join(names, ", "))
+		c.Note("asked over", "%s (the machine's own packets, which a firewall may treat otherwise than those of others)", strings.Join(names, ", "))
 	}
 	var risky []string
 	services := 0
@@ -49,16 +49,16 @@ func local(ctx context.Context, a *auditor, c *report.Check) error {
 		said := fmt.Sprintf("%s: %s", e.Service.Name, describe(e.Listener))
 		switch {
 		case a.named(e.Listener):
-			evidence(c, "named in the allow-list", "%s", said)
+			c.Note("named in the allow-list", "%s", said)
 		case len(e.Reached) == 0 && len(e.Refused) > 0:
-			evidence(c, "bound to every interface, but not reached", "%s: %s", said, strings.Join(e.Refused, ", "))
+			c.Note("bound to every interface, but not reached", "%s: %s", said, strings.Join(e.Refused, ", "))
 		default:
 			services++
 			risky = append(risky, risk(e)...)
 		}
 	}
 	if len(risky) > 0 {
-		broken(c, check.Warn, "services that ought to be local, but are on every interface, "+counted(services, "listener")+":", risky)
+		c.Break(check.Warn, "services that ought to be local, but are on every interface, "+counted(services, "listener")+":", risky...)
 	}
 	return nil
 }

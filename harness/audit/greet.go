@@ -19,7 +19,7 @@ var needProbe = check.Need{
 
 func greet(ctx context.Context, a *auditor, c *report.Check) error {
 	if !a.options.Probe {
-		skipped(c, needProbe, "services are not asked without it")
+		c.SkipFor(needProbe, "services are not asked without it")
 		return nil
 	}
 	reached := map[netip.AddrPort]bool{}
@@ -46,13 +46,13 @@ func greet(ctx context.Context, a *auditor, c *report.Check) error {
 		}
 		switch {
 		case err != nil:
-			evidence(c, m.Service.Name, "%s: %v", at, err)
+			c.Note(m.Service.Name, "%s: %v", at, err)
 			continue
 		case g.Openness != services.Open:
-			evidence(c, m.Service.Name, "%s: %s: asked %s, answered %s", at, g.Openness, g.Asked, g.Seen)
+			c.Note(m.Service.Name, "%s: %s: asked %s, answered %s", at, g.Openness, g.Asked, g.Seen)
 			continue
 		}
-		evidence(c, m.Service.Name, "%s: answered without authentication: asked %s, answered %s", at, g.Asked, g.Seen)
+		c.Note(m.Service.Name, "%s: answered without authentication: asked %s, answered %s", at, g.Asked, g.Seen)
 		where := "on loopback alone"
 		if reached[l.AddrPort()] || l.Scope == listeners.Interface {
 			state, where = check.Fail, "and other machines may reach it"
@@ -63,9 +63,9 @@ func greet(ctx context.Context, a *auditor, c *report.Check) error {
 			"    to have it ask: "+m.Service.Authenticate,
 		)
 	}
-	evidence(c, "services asked", "%d", len(asked))
+	c.Note("services asked", "%d", len(asked))
 	if len(open) > 0 {
-		broken(c, state, "services that answer anybody, "+counted(len(open)/3, "listener")+":", open)
+		c.Break(state, "services that answer anybody, "+counted(len(open)/3, "listener")+":", open...)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ var needList = check.Need{
 
 func beyond(_ context.Context, a *auditor, c *report.Check) error {
 	if a.options.Allow == nil {
-		skipped(c, needList, "none was given")
+		c.SkipFor(needList, "none was given")
 		return nil
 	}
 	var strangers, unknown, passers []listeners.Listener
@@ -99,9 +99,9 @@ func beyond(_ context.Context, a *auditor, c *report.Check) error {
 			strangers = append(strangers, l)
 		}
 	}
-	evidence(c, "allowed", "%s of %s", counted(allowed, "listener"), a.options.Allow.Path)
+	c.Note("allowed", "%s of %s", counted(allowed, "listener"), a.options.Allow.Path)
 	if len(passers) > 0 {
-		evidence(c, "UDP sockets on ephemeral ports, not counted", "%s", described(passers))
+		c.Note("UDP sockets on ephemeral ports, not counted", "%s", described(passers))
 	}
 	a.tellUnseen(c)
 	if len(strangers) > 0 {
@@ -110,19 +110,19 @@ func beyond(_ context.Context, a *auditor, c *report.Check) error {
 		for _, r := range today.Rules {
 			rules = append(rules, r.YAML())
 		}
-		evidence(c, "rules that would allow them", "%s", strings.Join(rules, "\n"))
-		broken(c, check.Fail, counted(len(strangers), "listener")+" that no rule of "+a.options.Allow.Path+" allows:", lines(strangers))
+		c.Note("rules that would allow them", "%s", strings.Join(rules, "\n"))
+		c.Break(check.Fail, counted(len(strangers), "listener")+" that no rule of "+a.options.Allow.Path+" allows:", lines(strangers)...)
 		return nil
 	}
 	if len(unknown) > 0 {
-		broken(c, check.Inconclusive, "of "+counted(len(unknown), "listener")+" the process cannot be seen, which the allow-list asks for: run as root", lines(unknown))
+		c.Break(check.Inconclusive, "of "+counted(len(unknown), "listener")+" the process cannot be seen, which the allow-list asks for: run as root", lines(unknown)...)
 	}
 	return nil
 }
 
 func missing(_ context.Context, a *auditor, c *report.Check) error {
 	if a.options.Allow == nil {
-		skipped(c, needList, "none was given")
+		c.SkipFor(needList, "none was given")
 		return nil
 	}
 	var gone, unknown []string
@@ -149,9 +149,9 @@ func missing(_ context.Context, a *auditor, c *report.Check) error {
 	a.tellUnseen(c)
 	switch {
 	case len(gone) > 0:
-		broken(c, check.Fail, fmt.Sprintf("%s of the allow-list without a listener:", counted(len(gone), "port")), gone)
+		c.Break(check.Fail, fmt.Sprintf("%s of the allow-list without a listener:", counted(len(gone), "port")), gone...)
 	case len(unknown) > 0:
-		broken(c, check.Inconclusive, fmt.Sprintf("of %s of the allow-list the listener's process cannot be seen: run as root", counted(len(unknown), "port")), unknown)
+		c.Break(check.Inconclusive, fmt.Sprintf("of %s of the allow-list the listener's process cannot be seen: run as root", counted(len(unknown), "port")), unknown...)
 	}
 	return nil
 }
@@ -191,7 +191,7 @@ func lowPorts(_ context.Context, a *auditor, c *report.Check) error {
 		}
 	}
 	if len(found) > 0 {
-		broken(c, check.Warn, counted(len(found), "listener")+" of ordinary users below port 1024 on every interface:", lines(found))
+		c.Break(check.Warn, counted(len(found), "listener")+" of ordinary users below port 1024 on every interface:", lines(found)...)
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ func (a *auditor) named(l listeners.Listener) bool {
 
 func (a *auditor) tellUnseen(c *report.Check) {
 	if len(a.list.Unseen) > 0 {
-		evidence(c, "not seen", "%s", strings.Join(a.list.Unseen, "\n"))
+		c.Note("not seen", "%s", strings.Join(a.list.Unseen, "\n"))
 	}
 }
 

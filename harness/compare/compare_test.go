@@ -38,7 +38,7 @@ func result(s bench.Spec, medianNS float64, restarts int) bench.Result {
 		p50 := medianNS * (1 + 0.02*source.NormFloat64())
 		r.Restarts = append(r.Restarts, bench.Restart{
 			Round: i, Count: 1000, Duration: time.Duration(1010 * p50),
-			P50NS: p50, P90NS: 1.1 * p50, P99NS: 2 * p50, CPUNSPerOp: 0.9 * p50,
+			P50NS: p50, P90NS: 1.1 * p50, P98NS: 1.99 * p50, P99NS: 2 * p50, P995NS: 2.01 * p50, CPUNSPerOp: 0.9 * p50,
 		})
 	}
 	return r

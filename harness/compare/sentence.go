@@ -66,26 +66,11 @@ func inWords(m *judge.Metric) string {
 	}
 	switch m.Quantity {
 	case bench.Rate, bench.Bytes:
-		return fmt.Sprintf("does %.1f %% %s (%s)", change, word, Quantity(m.Quantity))
+		return fmt.Sprintf("does %.1f %% %s (%s)", change, word, m.Quantity)
 	case bench.CPU:
-		return fmt.Sprintf("costs %.1f %% %s (%s)", change, word, Quantity(m.Quantity))
+		return fmt.Sprintf("costs %.1f %% %s (%s)", change, word, m.Quantity)
 	}
-	return fmt.Sprintf("takes %.1f %% %s (%s)", change, map[bool]string{true: "longer", false: "less"}[word == "more"], Quantity(m.Quantity))
-}
-
-// Quantity is the name of a quantity in texts.
-func Quantity(q bench.Quantity) string {
-	switch q {
-	case bench.P50, bench.P90, bench.P99:
-		return strings.TrimSuffix(string(q), "_ns")
-	case bench.Bytes:
-		return "rate"
-	case bench.Rate:
-		return "rate"
-	case bench.CPU:
-		return "CPU/op"
-	}
-	return string(q)
+	return fmt.Sprintf("takes %.1f %% %s (%s)", change, map[bool]string{true: "longer", false: "less"}[word == "more"], m.Quantity)
 }
 
 // words are verdicts as the sentence counts them.

@@ -37,7 +37,7 @@ func (p *printout) benchmarks(c *Comparison) {
 	for _, b := range c.Benchmarks {
 		p.line(0, "", "%s  (%s)", b.Name, restarts(b))
 		for _, m := range b.Metrics {
-			text := row("  "+Quantity(m.Quantity), report.Quantity(m.Quantity, m.Base.Median), report.Quantity(m.Quantity, m.New.Median),
+			text := row("  "+m.Quantity.String(), report.Quantity(m.Quantity, m.Base.Median), report.Quantity(m.Quantity, m.New.Median),
 				fmt.Sprintf("%.3f", m.Ratio.Value), fmt.Sprintf("%.3f–%.3f", m.Ratio.Low, m.Ratio.High), probability(m.AdjustedP), "")
 			fmt.Fprintf(p, "%s  %s\n", strings.TrimSuffix(text, "\n"), p.painted(m.Verdict, string(m.Verdict)))
 		}

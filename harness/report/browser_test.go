@@ -2,10 +2,10 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -25,6 +25,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/onsi/gomega"
+
+	chromium "github.com/loopcheck/loopcheck/probe/browser"
 )
 
 const (
@@ -49,53 +51,34 @@ type browser struct {
 // openBrowser starts a headless Chromium that ends with the test.
 func openBrowser(t testing.TB) *browser {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Skip("no browser: install Debian's package chromium")
-	}
 	// Chromium's socket has to fit into 108 bytes (unix(7)): no name of a test may be
 	// in its path.
 	folder, err := os.MkdirTemp("", "browser")
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile := filepath.Join(folder, "profile")
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(path),
-		chromedp.UserDataDir(profile),
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-domain-reliability", true),
-		// Crash reports and sockets go where the rest of the profile does.
-		chromedp.Env("HOME="+profile, "TMPDIR="+filepath.Dir(profile)),
-	)
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses root
-	}
 	b := &browser{t: t}
 	// The test's own context ends before its clean-up, which still needs one.
-	deadline, cancelDeadline := context.WithTimeout(context.Background(), browserDeadline)
-	allocator, cancelAllocator := chromedp.NewExecAllocator(deadline, options...)
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.observe))
+	deadline, cancel := context.WithTimeout(context.Background(), browserDeadline)
+	ctx, stop, err := chromium.Start(deadline, chromium.Options{Folder: folder, Listener: b.observe})
 	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil { // closes the browser and waits for it
-			t.Errorf("close the browser: %v", err)
+		if stop != nil {
+			if err := stop(); err != nil {
+				t.Errorf("close the browser: %v", err)
+			}
 		}
 		cancel()
-		cancelAllocator()
-		cancelDeadline()
-		awaitNoProcessOf(t, profile)
+		awaitNoProcessOf(t, folder)
 		if err := os.RemoveAll(folder); err != nil {
 			t.Errorf("remove what the browser left: %v", err)
 		}
 	})
+	if errors.Is(err, chromium.ErrNone) {
+		t.Skip("no browser: install Debian's package " + chromium.Package)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.Context = ctx
 	b.do(command(network.Enable, network.EnableParams{}), command(cdplog.Enable, cdp.Empty{}))
 	return b
@@ -119,7 +102,7 @@ func media(medium, scheme string) chromedp.Action[chromedp.Void] {
 }
 
 // awaitNoProcessOf waits until the last of the browser's processes is gone.
-func awaitNoProcessOf(t testing.TB, profile string) {
+func awaitNoProcessOf(t testing.TB, folder string) {
 	if runtime.GOOS != "linux" {
 		return
 	}
@@ -130,7 +113,7 @@ func awaitNoProcessOf(t testing.TB, profile string) {
 			// A process that ended meanwhile cannot be read, and need not be.
 			line, _ := os.ReadFile(filepath.Join(process, "cmdline"))
 			environment, _ := os.ReadFile(filepath.Join(process, "environ"))
-			if strings.Contains(string(line)+string(environment), profile) {
+			if strings.Contains(string(line)+string(environment), folder) {
 				left = append(left, strings.ReplaceAll(string(line), "\x00", " "))
 			}
 		}

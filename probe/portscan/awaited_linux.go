@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/internal/errqueue"
 	"github.com/loopcheck/loopcheck/probe/internal/mmsg"
 )
@@ -35,8 +36,8 @@ func (w *awaited) noting(record recorder) recorder {
 }
 
 // await drains the socket as answers come, until none is missing or the wait is
-// over. The last look comes after that, so that an answer that is there counts
-// even if this thread was kept from its processor meanwhile.
+// over. The last look comes after that, and after every backlog was empty, so that an
+// answer counts even if this thread or the kernel's was kept from its processor.
 func (w *awaited) await(ctx context.Context, fd int, wait time.Duration, drain func() error) error {
 	until := time.Now().Add(wait)
 	for w.missing > 0 {
@@ -47,11 +48,56 @@ func (w *awaited) await(ctx context.Context, fd int, wait time.Duration, drain f
 		if err := await(fd, unix.POLLIN, until); err != nil {
 			return err
 		}
+		if over {
+			if err := backlogsEmptied(ctx); err != nil {
+				return err
+			}
+		}
 		if err := drain(); err != nil {
 			return err
 		}
 		if over {
 			return nil
+		}
+	}
+	return nil
+}
+
+const (
+	// backlogLooks is how often a backlog has to be seen empty: the answer to the
+	// last packet of one look stands in it at the next.
+	backlogLooks = 2
+	// backlogPause goes between looks, and backlogBound bounds them all: a machine
+	// that never catches up would be waited for without end.
+	backlogPause = time.Millisecond
+	backlogBound = 5 * time.Second
+)
+
+// backlogsEmptied waits until each processor's backlog was seen empty: what goes over
+// loopback waits there for a thread of the kernel, which other processes may keep from
+// the processor for longer than any answer is waited for. Before Linux 5.10 the
+// kernel does not tell, and it returns at once.
+func backlogsEmptied(ctx context.Context) error {
+	empty := map[int]int{}
+	for until := time.Now().Add(backlogBound); time.Now().Before(until); {
+		softnet, err := counters.ReadSoftnet()
+		if err != nil || !softnet.Numbered() {
+			return nil
+		}
+		waiting := false
+		for cpu, counted := range softnet.PerCPU {
+			if counted.Backlog == 0 {
+				empty[cpu]++
+			}
+			waiting = waiting || empty[cpu] < backlogLooks
+		}
+		if !waiting {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(backlogPause):
 		}
 	}
 	return nil

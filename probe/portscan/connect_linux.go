@@ -252,6 +252,9 @@ func (a *connectAsker) awaitAll(ctx context.Context, wait time.Duration, record 
 			}
 		}
 		if over {
+			if err := backlogsEmptied(ctx); err != nil {
+				return err
+			}
 			for _, c := range open {
 				if c.asking == 0 {
 					continue

@@ -70,18 +70,18 @@ func TestRejectsAreToldByTypeAndCode(t *testing.T) {
 	rules := []string{
 		"add table inet filter",
 		"add chain inet filter input { type filter hook input priority 0; }",
-		"add rule inet filter input th dport 1000-1999 drop",
-		"add rule inet filter input meta nfproto ipv4 th dport 2000 reject with icmp type net-unreachable",
-		"add rule inet filter input meta nfproto ipv4 th dport 2001 reject with icmp type host-unreachable",
-		"add rule inet filter input meta nfproto ipv4 th dport 2002 reject with icmp type prot-unreachable",
-		"add rule inet filter input meta nfproto ipv4 th dport 2003 reject with icmp type net-prohibited",
-		"add rule inet filter input meta nfproto ipv4 th dport 2004 reject with icmp type host-prohibited",
-		"add rule inet filter input meta nfproto ipv4 th dport 2005 reject with icmp type admin-prohibited",
+		"add rule inet filter input meta l4proto { tcp, udp } th dport 1000-1999 drop",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2000 reject with icmp type net-unreachable",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2001 reject with icmp type host-unreachable",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2002 reject with icmp type prot-unreachable",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2003 reject with icmp type net-prohibited",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2004 reject with icmp type host-prohibited",
+		"add rule inet filter input meta nfproto ipv4 meta l4proto { tcp, udp } th dport 2005 reject with icmp type admin-prohibited",
 		"add rule inet filter input meta l4proto tcp meta nfproto ipv4 th dport 2006 reject with icmp type port-unreachable",
 		"add rule inet filter input meta l4proto tcp th dport 2007 reject with tcp reset",
-		"add rule inet filter input meta nfproto ipv6 th dport 2000 reject with icmpv6 type no-route",
-		"add rule inet filter input meta nfproto ipv6 th dport 2001 reject with icmpv6 type admin-prohibited",
-		"add rule inet filter input meta nfproto ipv6 th dport 2002 reject with icmpv6 type addr-unreachable",
+		"add rule inet filter input meta nfproto ipv6 meta l4proto { tcp, udp } th dport 2000 reject with icmpv6 type no-route",
+		"add rule inet filter input meta nfproto ipv6 meta l4proto { tcp, udp } th dport 2001 reject with icmpv6 type admin-prohibited",
+		"add rule inet filter input meta nfproto ipv6 meta l4proto { tcp, udp } th dport 2002 reject with icmpv6 type addr-unreachable",
 		"add rule inet filter input meta l4proto tcp meta nfproto ipv6 th dport 2006 reject with icmpv6 type port-unreachable",
 	}
 	v4 := []string{
@@ -121,13 +121,13 @@ func TestRejectsAreToldByTypeAndCode(t *testing.T) {
 }
 
 // What the kernel does not even send is dropped too, and told so where the
-// kernel tells.
+// kernel tells. The rules name the protocols: where ports stand, ICMP has its checksum.
 func TestDropsOnTheWayOut(t *testing.T) {
 	s := world(t, nil,
 		"add table inet filter",
 		"add chain inet filter output { type filter hook output priority 0; }",
-		"add rule inet filter output th dport 5000-5999 drop",
-		"add rule inet filter output meta nfproto ipv4 th dport 6000-6009 reject with icmp type admin-prohibited",
+		"add rule inet filter output meta l4proto { tcp, udp } th dport 5000-5999 drop",
+		"add rule inet filter output meta nfproto ipv4 meta l4proto { tcp, udp } th dport 6000-6009 reject with icmp type admin-prohibited",
 	)
 	refused := "5000-5999 dropped on its way out: operation not permitted"
 	rejected := "6000-6009 rejected with icmp admin-prohibited (type 3, code 13)"
@@ -167,7 +167,7 @@ func TestLossIsNotADrop(t *testing.T) {
 	s := world(t, []plant{{Kind: sock.TCP, At: "127.0.0.1:8000", Backlog: 128}, {Kind: sock.UDP, At: "127.0.0.1:8000", Echo: true}},
 		"add table inet filter",
 		"add chain inet filter input { type filter hook input priority 0; }",
-		"add rule inet filter input th dport 9000-9099 drop",
+		"add rule inet filter input meta l4proto { tcp, udp } th dport 9000-9099 drop",
 		"add rule inet filter input numgen random mod 100 < 5 drop",
 	)
 	for _, e := range engines {
@@ -193,7 +193,7 @@ func TestTableAndStackDisagree(t *testing.T) {
 		"add rule ip nat output udp dport 3333 redirect to :4444",
 		"add table inet filter",
 		"add chain inet filter input { type filter hook input priority 0; }",
-		"add rule inet filter input th dport 1111 drop",
+		"add rule inet filter input meta l4proto { tcp, udp } th dport 1111 drop",
 		"add rule inet filter input meta l4proto tcp th dport 2222 reject with tcp reset",
 		"add rule inet filter input meta l4proto udp th dport 2222 reject",
 	)

@@ -5,9 +5,11 @@ package userfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -97,6 +99,48 @@ func (n Node) IsText() bool {
 
 // IsList says that it is a list.
 func (n Node) IsList() bool { return n.node.Kind == yaml.SequenceNode }
+
+// IsMapping says that it is `key: value` lines.
+func (n Node) IsMapping() bool { return n.node.Kind == yaml.MappingNode }
+
+// Plain is one value as JSON knows it: a string, a json.Number, an int64 or float64
+// where JSON writes the number otherwise, a bool or nil. What only YAML has, such as a
+// date, is a string.
+func (n Node) Plain(key string) (any, error) {
+	if n.node.Kind == yaml.AliasNode {
+		return nil, n.Fault("%s: write the value itself, not an alias", key)
+	}
+	isNumber := n.node.Tag == "!!int" || n.node.Tag == "!!float"
+	if isNumber && json.Valid([]byte(n.node.Value)) {
+		return json.Number(n.node.Value), nil
+	}
+	var value any
+	switch n.node.Tag {
+	case "!!null":
+		return nil, nil
+	case "!!int":
+		value = new(int64)
+	case "!!float":
+		value = new(float64)
+	case "!!bool":
+		value = new(bool)
+	default:
+		return n.node.Value, nil
+	}
+	if err := n.node.Decode(value); err != nil {
+		return nil, n.Fault("%s: %q is too large: write it in quotes", key, n.node.Value)
+	}
+	switch value := value.(type) {
+	case *int64:
+		return *value, nil
+	case *float64:
+		if math.IsInf(*value, 0) || math.IsNaN(*value) {
+			return nil, n.Fault("%s: JSON has no %s: write it in quotes", key, n.node.Value)
+		}
+		return *value, nil
+	}
+	return *value.(*bool), nil
+}
 
 // Text is one value; the error is about the key that it belongs to.
 func (n Node) Text(key string) (string, error) {

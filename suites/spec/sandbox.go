@@ -19,16 +19,20 @@ import (
 func Sandbox(ctx context.Context, config sandbox.Config) *sandbox.Sandbox {
 	ginkgo.GinkgoHelper()
 	s, err := sandbox.Start(ctx, config)
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		skipRefused(refused)
-	}
+	skipIfRefused(err)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "start a sandbox")
 	ginkgo.DeferCleanup(s.Close)
 	return s
 }
 
-func skipRefused(refused *sandbox.RefusedError) {
+// skipIfRefused skips the spec where an error says that this machine gives its user
+// no sandbox.
+func skipIfRefused(err error) {
 	ginkgo.GinkgoHelper()
+	refused, ok := errors.AsType[*sandbox.RefusedError](err)
+	if !ok {
+		return
+	}
 	Skip(check.Need{Name: check.Sandbox.Name, How: refused.How}, refused.Error())
 }
 

@@ -38,9 +38,7 @@ func (s *SharedSandbox) Use(ctx context.Context, links check.Need) *sandbox.Sand
 	}
 	load := StartLoad()
 	box, err := sandbox.Start(ctx, s.config)
-	if refused, ok := errors.AsType[*sandbox.RefusedError](err); ok {
-		skipRefused(refused)
-	}
+	skipIfRefused(err)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		Skip(links, err.Error())
 	}

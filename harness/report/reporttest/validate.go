@@ -1,5 +1,5 @@
 // Package reporttest lets the tests of any package hold a report against
-// docs/report.schema.json, and benchmarks against docs/bench.schema.json.
+// docs/report.schema.json, and what commands print against the schemas beside it.
 package reporttest
 
 import (
@@ -36,6 +36,9 @@ func CheckLadders(document []byte) error { return follows(document, ladderSchema
 // CheckComparisons is Check for what `loopcheck compare --json` prints.
 func CheckComparisons(document []byte) error { return follows(document, compareSchema) }
 
+// CheckHTTP is Check for what `loopcheck http --json` prints.
+func CheckHTTP(document []byte) error { return follows(document, httpSchema) }
+
 func follows(document []byte, compiled func() (*jsonschema.Schema, error)) error {
 	schema, err := compiled()
 	if err != nil {
@@ -56,6 +59,7 @@ var (
 	benchSchema   = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench.schema.json") })
 	ladderSchema  = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("bench_ladder.schema.json") })
 	compareSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("compare.schema.json") })
+	httpSchema    = sync.OnceValues(func() (*jsonschema.Schema, error) { return compile("http.schema.json") })
 )
 
 // compile compiles a schema of docs. What it refers to is looked for beside it,

@@ -57,6 +57,9 @@ type result struct {
 func outcomes(t *testing.T, c Case) (found map[string]Outcome, taken float64) {
 	t.Helper()
 	if text, isChild := os.LookupEnv(orderVar); isChild {
+		if c.Inside != nil {
+			c.Inside()
+		}
 		serve(t, text)
 	}
 	for _, command := range slices.Concat(c.Setup, c.Sandboxes) {

@@ -19,6 +19,9 @@ type Case struct {
 	Filter string
 	// Syscalls are answered in the kernel's place, while the specs run.
 	Syscalls []Syscall
+	// Inside is called where the specs run, before they do: for damage that a suite has
+	// a hook of its own for.
+	Inside func()
 	// Sandboxes is damage for the sandboxes that the checks start; see
 	// OutcomesInside.
 	Sandboxes []string

@@ -1,0 +1,66 @@
+//go:build unix
+
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// What a link leads to is served where that is in the folder; a pipe holds nobody up.
+func TestLinksAndPipes(t *testing.T) {
+	h := handlerOf(t, map[string]string{"a.txt": "hello", "sub/": ""})
+	dir := h.Root.Name()
+	outside := filepath.Join(t.TempDir(), "secret.txt")
+	if err := os.WriteFile(outside, []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{
+		"in": "a.txt", "sub/up": "../a.txt", "out": outside, "dir-out": filepath.Dir(outside), "loop": "loop", "broken": "nothing",
+		"up-and-out": "../" + filepath.Base(filepath.Dir(outside)) + "/secret.txt",
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, served := range []string{"/in", "/sub/up"} {
+		if got := bodyOf(t, ask(t, h, served)); got != "hello" {
+			t.Errorf("%s: %q", served, got)
+		}
+	}
+	for _, refused := range []string{"/out", "/dir-out/", "/dir-out/secret.txt", "/up-and-out", "/loop", "/broken", "/pipe"} {
+		if got := ask(t, h, refused); got.StatusCode != 404 {
+			t.Errorf("%s: %d, %q", refused, got.StatusCode, bodyOf(t, got))
+		}
+	}
+	page := bodyOf(t, ask(t, h, "/"))
+	for _, name := range []string{"out", "loop", "broken", "pipe"} {
+		if strings.Contains(page, ">"+name) {
+			t.Errorf("the list shows %q", name)
+		}
+	}
+	if _, _, err := Open(h.Root, "pipe"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a pipe: %v", err)
+	}
+}
+
+func TestWhatMayNotBeRead(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read everything")
+	}
+	h := handlerOf(t, map[string]string{"a.txt": "hello"})
+	if err := h.Root.Chmod("a.txt", 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, h, "/a.txt"); got.StatusCode != 403 || bodyOf(t, got) != "not allowed to read /a.txt\n" {
+		t.Errorf("got %d", got.StatusCode)
+	}
+}

@@ -1,0 +1,176 @@
+package webcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/loopcheck/loopcheck/probe/listeners"
+	"github.com/loopcheck/loopcheck/probe/web"
+)
+
+// mostRedirects are followed, as long as they stay on this machine.
+const mostRedirects = 5
+
+// inspector is an inspection under way.
+type inspector struct {
+	Options
+	started time.Time
+	// client speaks HTTP/1.1, which every server does, over one connection at a time.
+	client *web.Client
+
+	// url is what is asked: that of the target, or where redirects led.
+	url *url.URL
+	// page is the answer to the first GET, and pageErr why there is none.
+	page    *web.Response
+	pageErr error
+	// redirect is where the page would lead and was not followed, and why.
+	redirect, notFollowed string
+
+	listeners []listeners.Listener
+	unlisted  error // why listeners are not known
+	versions  []web.Version
+	timings   []Timing
+	loadErr   error
+}
+
+func newInspector(o Options) (*inspector, error) {
+	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL}
+	var err error
+	i.client, err = web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Connections: 1})
+	return i, err
+}
+
+// close ends its connections.
+func (i *inspector) close() {
+	_ = i.client.Close() // nothing depends on how they end
+}
+
+// open finds out who listens and asks for the page.
+func (i *inspector) open(ctx context.Context) {
+	i.findListeners(ctx)
+	for range mostRedirects + 1 {
+		if i.page, i.pageErr = i.ask(ctx, i.client, http.MethodGet); i.pageErr != nil {
+			return
+		}
+		to := i.page.Header.Get("Location")
+		if i.page.Status/100 != 3 || to == "" {
+			return
+		}
+		next, err := i.url.Parse(to)
+		if err != nil {
+			i.redirect, i.notFollowed = to, "it is no URL"
+			return
+		}
+		if _, err := ParseTarget(ctx, next.String()); err != nil {
+			i.redirect, i.notFollowed = to, "it leads elsewhere"
+			return
+		}
+		next.Fragment = ""
+		i.url = next
+	}
+	i.pageErr = fmt.Errorf("more than %d redirects, the last to %s", mostRedirects, i.url)
+}
+
+// findListeners looks for the sockets behind the target.
+func (i *inspector) findListeners(ctx context.Context) {
+	list, err := listeners.Read(ctx)
+	if err != nil {
+		i.unlisted = err
+		return
+	}
+	for _, l := range list.Listeners {
+		if l.Protocol == "tcp" && slices.ContainsFunc(i.Target.Addresses, func(to netip.AddrPort) bool {
+			return l.Port == to.Port() && (l.Address == to.Addr() || l.Address.IsUnspecified() && (l.Address.Is4() == to.Addr().Is4() || l.IPv4Too))
+		}) {
+			i.listeners = append(i.listeners, l)
+		}
+	}
+}
+
+// ask sends a request for the page with further headers, in pairs of name and value;
+// Host is the one to send.
+func (i *inspector) ask(ctx context.Context, client *web.Client, method string, headers ...string) (*web.Response, error) {
+	return i.askFor(ctx, client, method, i.url, headers...)
+}
+
+func (i *inspector) askFor(ctx context.Context, client *web.Client, method string, u *url.URL, headers ...string) (*web.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header = i.Header.Clone()
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+		r.Header.Del("Host")
+	}
+	for n := 0; n < len(headers); n += 2 {
+		if headers[n] == "Host" {
+			r.Host = headers[n+1]
+			continue
+		}
+		r.Header.Set(headers[n], headers[n+1])
+	}
+	return client.Ask(ctx, r)
+}
+
+// saw says what a request that failed came to, as a person would.
+func (i *inspector) saw(err error) string {
+	failed, ok := errors.AsType[*web.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	switch {
+	case failed.Step == web.Connect && errors.Is(err, errRefused):
+		return "nobody listens there: " + failed.Err.Error()
+	case failed.Step == web.Header && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("it took the connection and answered nothing for %v", i.Timeout)
+	case failed.Step == web.Body && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("the body did not end within %v", i.Timeout)
+	case errors.Is(err, web.ErrTooLarge):
+		return fmt.Sprintf("the body did not end within %d MiB", web.MaxBodyBytes>>20)
+	}
+	return fmt.Sprintf("%s: %v", failed.Step, failed.Err)
+}
+
+func (i *inspector) asked() Asked {
+	a := Asked{URL: i.Target.URL.String(), Listeners: []listeners.Listener{}, Versions: []web.Version{}}
+	if i.url != i.Target.URL {
+		a.Final = i.url.String()
+	}
+	for _, addr := range i.Target.Addresses {
+		a.Addresses = append(a.Addresses, addr.String())
+	}
+	a.Listeners = append(a.Listeners, i.listeners...)
+	a.Versions = append(a.Versions, i.versions...)
+	if i.page != nil {
+		a.Status, a.Server = i.page.Status, i.page.Header.Get("Server")
+	}
+	return a
+}
+
+// secure says whether the page is served over TLS.
+func (i *inspector) secure() bool { return i.url.Scheme == "https" }
+
+// lists says whether a comma-separated header holds a token, whatever its case.
+func lists(header http.Header, name, token string) bool {
+	for _, line := range header.Values(name) {
+		for item := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package webcheck
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/web"
+)
+
+// soon is how long before its end a certificate is worth a word.
+const soon = 14 * 24 * time.Hour
+
+// needTLS is what the checks of TLS take.
+var needTLS = check.Need{Name: "a URL of https", How: "name one, where the server has TLS"}
+
+// triedVersion bounds a question in a version that the server may not speak, which
+// some meet with silence.
+const triedVersion = 2 * time.Second
+
+func speaks(ctx context.Context, i *inspector, c *report.Check) {
+	i.versions = append(i.versions, i.page.Version)
+	if i.answersIn(ctx, web.HTTP2, i.url) == nil {
+		i.versions = append(i.versions, web.HTTP2)
+	}
+	if port, offered := i.offersHTTP3(); offered {
+		there := *i.url
+		there.Host = net.JoinHostPort(i.url.Hostname(), port)
+		err := i.answersIn(ctx, web.HTTP3, &there)
+		if err != nil {
+			c.Break(check.Fail, fmt.Sprintf("it offers HTTP/3 on port %s (Alt-Svc: %s), which does not answer: %s", port, i.page.Header.Get("Alt-Svc"), i.saw(err)))
+		} else {
+			i.versions = append(i.versions, web.HTTP3)
+		}
+	}
+	names := make([]string, len(i.versions))
+	for n, v := range i.versions {
+		names[n] = string(v)
+	}
+	c.Note("versions", "%s", strings.Join(names, ", "))
+}
+
+// http3 is an alternative in Alt-Svc (RFC 7838 3): that of HTTP/3 on the same host.
+var http3 = regexp.MustCompile(`(?:^|[,\s])h3=":(\d+)"`)
+
+// offersHTTP3 returns the port on which the server says that it speaks HTTP/3.
+func (i *inspector) offersHTTP3() (port string, offered bool) {
+	match := http3.FindStringSubmatch(strings.Join(i.page.Header.Values("Alt-Svc"), ", "))
+	if match == nil || !i.secure() {
+		return "", false
+	}
+	return match[1], true
+}
+
+func (i *inspector) answersIn(ctx context.Context, version web.Version, u *url.URL) error {
+	client, err := web.New(web.Options{Version: version, TLS: unverified()})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, min(triedVersion, i.Timeout))
+	defer cancel()
+	response, err := i.askFor(ctx, client, http.MethodGet, u)
+	if err == nil && response.Version != version {
+		return fmt.Errorf("it answered in %s", response.Version)
+	}
+	return err
+}
+
+// handshake makes one over a connection, which it closes where that fails.
+func (i *inspector) handshake(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	config.ServerName = i.url.Hostname()
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+func tlsVersions(ctx context.Context, i *inspector, c *report.Check) {
+	if !i.secure() {
+		c.SkipFor(needTLS, "the URL is of http")
+		return
+	}
+	speaks := map[uint16]bool{}
+	for version := uint16(tls.VersionTLS10); version <= tls.VersionTLS13; version++ {
+		err := i.handshakeIn(ctx, version)
+		speaks[version] = err == nil
+		seen := "spoken"
+		if err != nil {
+			seen = err.Error()
+		}
+		c.Note(tls.VersionName(version), "%s", seen)
+	}
+	var wrong []string
+	for _, old := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
+		if speaks[old] {
+			wrong = append(wrong, "  it speaks "+tls.VersionName(old))
+		}
+	}
+	if !speaks[tls.VersionTLS13] {
+		wrong = append(wrong, "  it does not speak "+tls.VersionName(tls.VersionTLS13))
+	}
+	if len(wrong) > 0 {
+		c.Break(check.Warn, "versions of TLS:", wrong...)
+	}
+}
+
+func (i *inspector) handshakeIn(ctx context.Context, version uint16) error {
+	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
+	defer cancel()
+	port, err := portOf(i.url)
+	if err != nil {
+		return err
+	}
+	conn, err := web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
+	if err != nil {
+		return err
+	}
+	config := unverified()
+	config.MinVersion, config.MaxVersion = version, version
+	secured, err := i.handshake(ctx, conn, config)
+	if err == nil {
+		_ = secured.Close()
+	}
+	return err
+}
+
+func certificate(_ context.Context, i *inspector, c *report.Check) {
+	switch {
+	case !i.secure():
+		c.SkipFor(needTLS, "the URL is of http")
+		return
+	case i.Insecure:
+		c.SkipFor(check.Need{Name: "leave to judge the certificate", How: "leave out --insecure, and give the authority with --ca FILE"}, "--insecure was given")
+		return
+	}
+	chain := i.page.TLS.PeerCertificates
+	c.Note("certificate", "for %s, by %s, until %s", strings.Join(namesOf(chain[0]), ", "), chain[0].Issuer, chain[0].NotAfter.UTC().Format(time.RFC3339))
+	between := x509.NewCertPool()
+	for _, one := range chain[1:] {
+		between.AddCert(one)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{DNSName: i.url.Hostname(), Roots: i.Roots, Intermediates: between}); err != nil {
+		c.Break(check.Fail, err.Error())
+	}
+}
+
+// namesOf are whom a certificate is for.
+func namesOf(c *x509.Certificate) []string {
+	names := append([]string(nil), c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		names = append(names, "nobody")
+	}
+	return names
+}
+
+func expiry(_ context.Context, i *inspector, c *report.Check) {
+	if !i.secure() {
+		c.SkipFor(needTLS, "the URL is of http")
+		return
+	}
+	var ending []string
+	for _, one := range i.page.TLS.PeerCertificates {
+		left := one.NotAfter.Sub(i.started)
+		c.Note(one.Subject.String(), "until %s", one.NotAfter.UTC().Format(time.RFC3339))
+		switch {
+		case left < 0:
+			ending = append(ending, fmt.Sprintf("  %s ended on %s", one.Subject, one.NotAfter.UTC().Format(time.DateOnly)))
+		case left < soon:
+			ending = append(ending, fmt.Sprintf("  %s ends in %d days, on %s", one.Subject, int(left/(24*time.Hour)), one.NotAfter.UTC().Format(time.DateOnly)))
+		}
+	}
+	if len(ending) > 0 {
+		c.Break(check.Warn, "certificates that end soon:", ending...)
+	}
+}
+
+func underLoad(ctx context.Context, i *inspector, c *report.Check) {
+	i.load(ctx)
+	var lost []string
+	for _, t := range i.timings {
+		if t.Failed > 0 {
+			lost = append(lost, fmt.Sprintf("  %s: %d of %d requests failed: %s", t.Name(), t.Failed, t.Requests, strings.Join(t.Errors, "; ")))
+		}
+	}
+	if i.loadErr != nil {
+		lost = append(lost, fmt.Sprintf("  %v", i.loadErr))
+	}
+	if len(lost) > 0 {
+		c.Break(check.Fail, "requests that were not answered as the first:", lost...)
+	}
+}

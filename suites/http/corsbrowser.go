@@ -1,0 +1,205 @@
+package http
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/probe/browser"
+	"github.com/loopcheck/loopcheck/probe/sandbox"
+	"github.com/loopcheck/loopcheck/suites/spec"
+)
+
+// corsDeadline bounds a check with a browser, which starts within a second or two; a
+// busy machine may need many times that.
+const corsDeadline = 40 * time.Second
+
+// visit is a page that is opened, by its site and path, and a script that runs in it.
+// Without a path any page of the site will do, the one before too. The script is the
+// body of an async function, which returns an object of strings. In it, IPV6 says
+// whether there is ::1, at(site, path) is the URL of a check's own path, and ask(URL,
+// options) is a fetch(): it returns "read" with the status where the page may read the
+// answer, and "refused" where not.
+type visit struct {
+	site, path, script string
+	// granted lets the site connect to loopback.
+	granted bool
+}
+
+// prelude is what the scripts begin with.
+const prelude = `
+const at = (site, path) => site + "/" + ID + "/" + path;
+const ask = async (url, options) => {
+	try {
+		const response = await fetch(url, {cache: "no-store", signal: AbortSignal.timeout(5000), ...options});
+		await response.text();
+		return "read, " + response.status;
+	} catch (error) {
+		return error.name === "TimeoutError" ? "no answer" : "refused";
+	}
+};`
+
+// seenInBrowser is what the browser did for one check.
+type seenInBrowser struct {
+	// Answers is what the scripts returned.
+	Answers map[string]string `json:"answers"`
+	// Hits is what the servers were asked, the pages themselves left out.
+	Hits []hit `json:"hits"`
+	// IPv6 says whether the sites were on ::1 as well.
+	IPv6 bool `json:"ipv6"`
+	// Broken says how a visit itself failed.
+	Broken string `json:"broken,omitempty"`
+}
+
+// browsed is what a browser did for all of them.
+type browsed struct {
+	// Unable says how it did not start.
+	Unable string `json:"unable,omitempty"`
+	// Major is the browser's version.
+	Major int                      `json:"major"`
+	Seen  map[string]seenInBrowser `json:"seen"`
+}
+
+// visits are those of the checks, by their IDs. They are known to both processes.
+var visits = map[string][]visit{}
+
+var browse = sandbox.Register("http/browse", func(ctx context.Context, _ *sandbox.Inside, ids []string) (b browsed, err error) {
+	s, err := startSites(ctx)
+	if err != nil {
+		return b, err
+	}
+	defer s.close()
+	// TMPDIR is a file system in memory, which ends with the sandbox.
+	folder, err := os.MkdirTemp("", "b")
+	if err != nil {
+		return b, fmt.Errorf("make a folder for the browser: %w", err)
+	}
+	page, stop, err := browser.Start(ctx, browser.Options{Folder: folder, Flags: map[string]string{
+		"host-resolver-rules":        browser.InsideOnly(map[string]string{foreignName: "127.0.0.1"}),
+		"ip-address-space-overrides": "127.0.0.1:" + publicPort + "=public,[::1]:" + publicPort + "=public",
+		"process-per-site":           "true",
+		"ignore-certificate-errors":  "true", // that of the sites is of this run's own authority
+	}})
+	if err != nil {
+		return browsed{Unable: err.Error()}, nil
+	}
+	b = browsed{Seen: map[string]seenInBrowser{}}
+	if b.Major, err = browser.Major(page); err == nil {
+		s.visitAll(page, ids, b.Seen)
+	}
+	return b, errors.Join(err, stop())
+})
+
+// visitAll makes the visits of some checks, those of one check in their order. What
+// shares a site comes together: the browser starts a process for each site.
+func (s *sites) visitAll(page context.Context, ids []string, all map[string]seenInBrowser) {
+	left := map[string][]visit{}
+	for _, id := range ids {
+		left[id] = visits[id]
+		all[id] = seenInBrowser{Answers: map[string]string{}, IPv6: s.ipv6}
+	}
+	next := func(id string) bool { return len(left[id]) > 0 && left[id][0].site == s.site }
+	for len(ids) > 0 {
+		at := max(0, slices.IndexFunc(ids, next))
+		id := ids[at]
+		v := left[id][0]
+		left[id] = left[id][1:]
+		seen := all[id]
+		if s.ipv6 || !strings.Contains(v.site, "[::1]") {
+			answers, err := s.run(page, id, v)
+			if err != nil {
+				seen.Broken = fmt.Sprintf("%s/%s: %v", v.site, v.path, err)
+				left[id] = nil
+			}
+			maps.Copy(seen.Answers, answers)
+		}
+		if len(left[id]) == 0 {
+			seen.Hits = s.of(id)
+			ids = slices.Delete(slices.Clone(ids), at, at+1)
+		}
+		all[id] = seen
+	}
+}
+
+// run makes one visit.
+func (s *sites) run(page context.Context, id string, v visit) (map[string]string, error) {
+	if v.granted {
+		if err := browser.AllowLoopback(page, v.site); err != nil {
+			return nil, err
+		}
+	}
+	if v.path != "" || s.site != v.site {
+		url := fmt.Sprintf("%s/%s/%s", v.site, id, cmp.Or(v.path, "nobody"))
+		mark := "?" + opened
+		if strings.Contains(url, "?") {
+			mark = "&" + opened
+		}
+		s.site = ""
+		if err := chromedp.Do(page, chromedp.Navigate(url+mark)); err != nil {
+			return nil, err
+		}
+		s.site = v.site
+	}
+	script := fmt.Sprintf("(async () => {const ID = %q, IPV6 = %t;%s\n%s})()", id, s.ipv6, prelude, v.script)
+	return chromedp.Run(page, chromedp.Evaluate[map[string]string](script, chromedp.EvalAwaitPromise))
+}
+
+var inBrowser = spec.NewGroup(func(ctx context.Context, ids []string) (b browsed, err error) {
+	if _, err := browser.Find(); err != nil {
+		return b, err
+	}
+	box, err := sandbox.Start(ctx, sandbox.Config{})
+	if err != nil {
+		return b, err
+	}
+	defer box.Close()
+	return browse.Call(ctx, box, "", ids)
+})
+
+// aBrowser is what the checks need that ask one.
+var aBrowser = check.Need{Name: "a Chromium", How: "install Debian's package " + browser.Package}
+
+// What the checks with a browser share.
+const (
+	otherPolicy = "a managed policy of the machine, a flag in /etc/chromium.d or an extension changes what the browser enforces"
+	otherServer = "a program between the browser and the server (a proxy that is preloaded, an antivirus, a user-space stack) changes or adds requests"
+	seePolicy   = "look at chrome://policy and at /etc/chromium.d, and take away what changes web security"
+	seeServer   = "look with `loopcheck http URL` at what a server of this machine answers"
+)
+
+// enforces declares a check that opens pages in a browser and judges what they and
+// the servers saw. A browser before the version since does not do it yet.
+func enforces(text string, since int, c check.Check, all []visit, judge func(seenInBrowser)) bool {
+	c.Needs = append(c.Needs, aBrowser, check.Sandbox)
+	c.Timeout = corsDeadline
+	c.OS = "linux"
+	c.Causes = append(c.Causes, otherPolicy, otherServer)
+	c.Remedies = append(c.Remedies, seePolicy, seeServer)
+	visits[c.ID] = all
+	return inBrowser.It(suite, text, c, 1, func(_ ginkgo.SpecContext, b browsed, err error) {
+		if errors.Is(err, browser.ErrNone) {
+			spec.Skip(aBrowser, err.Error())
+		}
+		Expect(err).NotTo(HaveOccurred())
+		if b.Unable != "" {
+			spec.Skip(check.Need{Name: "a Chromium that starts", How: "see why it does not: `chromium --headless --dump-dom about:blank`"}, b.Unable)
+		}
+		if b.Major < since {
+			spec.Skip(check.Need{Name: fmt.Sprintf("Chromium %d", since), How: "upgrade the package " + browser.Package}, fmt.Sprintf("this is Chromium %d", b.Major))
+		}
+		seen := b.Seen[c.ID]
+		Expect(seen.Broken).To(BeEmpty(), "what went wrong in the browser")
+		judge(seen)
+	})
+}
