@@ -3,7 +3,6 @@ package spec
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -45,14 +44,6 @@ var (
 	waits     = map[string]span{}
 	benchmark time.Time
 
-	// One preparation is for a check that is left out, the other for one that is not.
-	_ = Prepare(lastSuite, func(c check.Check) bool { return c.ID == "WAIT-004" },
-		func(context.Context) (span, error) { panic("it was prepared") }, func(span) {})
-	wanted = Prepare(lastSuite, func(c check.Check) bool { return c.ID == "WAIT-001" },
-		func(ctx context.Context) (span, error) { return waitAWhile(ctx, nil) }, func(s span) { preparedEnded = append(preparedEnded, s) })
-	// preparedEnded are what wanted made, as they were ended.
-	preparedEnded []span
-
 	firstSuite = NewSuite("bench", "What is measured", 1)
 	lastSuite  = NewSuite("wait", "What waits", 2)
 
@@ -62,22 +53,8 @@ var (
 	_ = Job(lastSuite, "fails", entryOf("WAIT-003", false), waitAWhile, func(_ ginkgo.SpecContext, s span) {
 		gomega.Expect(s.Ended).To(gomega.BeZero(), "the end")
 	})
-	grouped [][]string // the IDs that the group was done for, each time
-	group   = NewGroup(func(_ context.Context, ids []string) (string, error) {
-		grouped = append(grouped, ids)
-		return "seen", errors.New("but not all")
-	})
-	_ = group.It(lastSuite, "is one of several", entryOf("WAIT-005", false), 0, judgeGroup)
-	_ = group.It(lastSuite, "is another", entryOf("WAIT-006", false), 0, judgeGroup)
-	_ = group.It(lastSuite, "is none of them", entryOf("WAIT-007", false), 0, func(ginkgo.SpecContext, string, error) { panic("it was asked") })
-
 	_ = Job(lastSuite, "is left out", entryOf("WAIT-004", false), waitAWhile, func(ginkgo.SpecContext, span) { panic("it was asked") })
 )
-
-func judgeGroup(_ ginkgo.SpecContext, seen string, err error) {
-	gomega.Expect(seen).To(gomega.Equal("seen"))
-	gomega.Expect(err).To(gomega.MatchError("but not all"))
-}
 
 func entryOf(id string, benchmark bool) check.Check {
 	return check.Check{ID: id, Grade: check.GradeFail, Source: "here", Asks: "this", Why: "that", Benchmark: benchmark}
@@ -97,14 +74,13 @@ func TestJobsRunSideBySideAndNothingIsMeasuredMeanwhile(t *testing.T) {
 		locations[id] = report.LeafNodeLocation.FileName
 	})
 	suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
-	suiteConfig.LabelFilter = "!WAIT-004 && !WAIT-007"
+	suiteConfig.LabelFilter = "!WAIT-004"
 	var quiet quietT
 	ginkgo.RunSpecs(&quiet, "jobs", suiteConfig, reporterConfig)
 
 	for id, want := range map[string]types.SpecState{
 		"BENCH-001": types.SpecStatePassed, "WAIT-001": types.SpecStatePassed, "WAIT-002": types.SpecStatePassed,
 		"WAIT-003": types.SpecStateFailed, "WAIT-004": types.SpecStateSkipped,
-		"WAIT-005": types.SpecStatePassed, "WAIT-006": types.SpecStatePassed, "WAIT-007": types.SpecStateSkipped,
 	} {
 		if states[id] != want {
 			t.Errorf("%s: %v, want %v", id, states[id], want)
@@ -114,25 +90,14 @@ func TestJobsRunSideBySideAndNothingIsMeasuredMeanwhile(t *testing.T) {
 	if first.Began.After(second.Ended) || second.Began.After(first.Ended) {
 		t.Errorf("one waited after the other: %v, %v", first, second)
 	}
-	made, err := wanted.Await(t.Context())
-	if err != nil || len(preparedEnded) != 1 || preparedEnded[0] != made {
-		t.Errorf("what was prepared is %v, %v, and what was ended %v", made, err, preparedEnded)
-	}
-	for _, other := range []span{first, second, made} {
-		if benchmark.Before(other.Ended) {
-			t.Errorf("the benchmark ran at %v beside %v", benchmark, other)
-		}
+	if benchmark.Before(first.Ended) || benchmark.Before(second.Ended) {
+		t.Errorf("the benchmark ran at %v beside %v and %v", benchmark, first, second)
 	}
 	if _, started := jobs.started["WAIT-004"]; started {
 		t.Error("a job that was not selected was started")
 	}
-	if len(grouped) != 1 || !slices.Equal(grouped[0], []string{"WAIT-005", "WAIT-006"}) {
-		t.Errorf("the group was done for %v, want once for those that were selected", grouped)
-	}
-	for _, id := range []string{"WAIT-001", "WAIT-005"} {
-		if locations[id] != locations["BENCH-001"] {
-			t.Errorf("%s is said to stand in %s", id, locations[id])
-		}
+	if locations["WAIT-001"] != locations["BENCH-001"] {
+		t.Errorf("a job is said to stand in %s", locations["WAIT-001"])
 	}
 }
 
