@@ -197,6 +197,7 @@ func (a *app) run(o runOptions) error {
 		Stop:      stop.requested,
 		Signals:   stop.signals,
 	})
+	closeErr := engined.Close()
 
 	// The files come first: what stdout says of them is then true.
 	stop.enter(writing)
@@ -209,7 +210,7 @@ func (a *app) run(o runOptions) error {
 	}
 	stop.enter(printing)
 	printErr := errors.Join(a.printReport(o.json, result, where), a.printGate(o.json, compared), a.printAlso(also, result))
-	if err := errors.Join(runErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
+	if err := errors.Join(runErr, closeErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
 	if err := exitFor(result, o.failOn, stop.code()); err != nil {

@@ -40,7 +40,8 @@ type Engined struct {
 }
 
 // DeclareEngine makes checks that ask real containers of an engine: CTR-101 and so
-// on. Call it at most once, before the checks are planned, and Close the result.
+// on. Call it at most once, before the checks are planned, and Close the result when
+// they have ended.
 func DeclareEngine(e *engine.Engine) *Engined {
 	d := &Engined{engine: e}
 	for _, c := range engineChecks {
@@ -49,7 +50,6 @@ func DeclareEngine(e *engine.Engine) *Engined {
 			c.body(ctx, d.use(ctx))
 		})
 	}
-	ReportAfterSuite("the engine is left as it was", func(Report) { _ = d.Close() })
 	return d
 }
 
@@ -87,22 +87,24 @@ func (d *Engined) started() *engine.Session {
 	return d.session
 }
 
-// Close removes all that the checks made of the engine. Closing again does nothing.
+// Close removes all that the checks made of the engine. Closing again, or nil, does
+// nothing.
 func (d *Engined) Close() error {
-	session := d.started()
-	if session == nil {
+	if d == nil || d.started() == nil {
 		return nil
 	}
-	return session.Close(context.Background())
+	if err := d.started().Close(context.Background()); err != nil {
+		return fmt.Errorf("remove what was made with %s: %w", d.engine.Name, err)
+	}
+	return nil
 }
 
 // Abandon is Close for a process that is about to exit while a check is under way,
 // which loses its containers by it and must not be heard of that.
 func (d *Engined) Abandon() {
-	if d == nil {
-		return
+	if d != nil {
+		d.abandoned.Store(true)
 	}
-	d.abandoned.Store(true)
 	_ = d.Close() // what it leaves ends by itself, and the next session removes it
 }
 

@@ -19,7 +19,7 @@ const (
 	// silence is how long nothing may come back for a packet to count as lost.
 	// Over veth and bridge the kernel delivers a packet, and sends what it answers
 	// by itself, while the sender is still in its system call.
-	silence = 30 * time.Millisecond
+	silence = 20 * time.Millisecond
 )
 
 // The zones. Web and app are containers on one bridge, db is one on another.
