@@ -69,6 +69,8 @@ type browsed struct {
 	// Major is the browser's version.
 	Major int                      `json:"major"`
 	Seen  map[string]seenInBrowser `json:"seen"`
+	// load is the machine's since it began.
+	load *spec.Load
 }
 
 // visits are those of the checks, by their IDs. They are known to both processes.

@@ -44,6 +44,14 @@ var (
 	waits     = map[string]span{}
 	benchmark time.Time
 
+	// One preparation is for a check that is left out, the other for one that is not.
+	_ = Prepare(lastSuite, func(c check.Check) bool { return c.ID == "WAIT-004" },
+		func(context.Context) (span, error) { panic("it was prepared") }, func(span) {})
+	wanted = Prepare(lastSuite, func(c check.Check) bool { return c.ID == "WAIT-001" },
+		func(ctx context.Context) (span, error) { return waitAWhile(ctx, nil) }, func(s span) { preparedEnded = append(preparedEnded, s) })
+	// preparedEnded are what wanted made, as they were ended.
+	preparedEnded []span
+
 	firstSuite = NewSuite("bench", "What is measured", 1)
 	lastSuite  = NewSuite("wait", "What waits", 2)
 
@@ -90,8 +98,14 @@ func TestJobsRunSideBySideAndNothingIsMeasuredMeanwhile(t *testing.T) {
 	if first.Began.After(second.Ended) || second.Began.After(first.Ended) {
 		t.Errorf("one waited after the other: %v, %v", first, second)
 	}
-	if benchmark.Before(first.Ended) || benchmark.Before(second.Ended) {
-		t.Errorf("the benchmark ran at %v beside %v and %v", benchmark, first, second)
+	made, err := wanted.Await(t.Context())
+	if err != nil || len(preparedEnded) != 1 || preparedEnded[0] != made {
+		t.Errorf("what was prepared is %v, %v, and what was ended %v", made, err, preparedEnded)
+	}
+	for _, other := range []span{first, second, made} {
+		if benchmark.Before(other.Ended) {
+			t.Errorf("the benchmark ran at %v beside %v", benchmark, other)
+		}
 	}
 	if _, started := jobs.started["WAIT-004"]; started {
 		t.Error("a job that was not selected was started")
