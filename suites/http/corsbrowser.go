@@ -69,6 +69,8 @@ type browsed struct {
 	// Major is the browser's version.
 	Major int                      `json:"major"`
 	Seen  map[string]seenInBrowser `json:"seen"`
+	// load is the machine's since it began.
+	load *spec.Load
 }
 
 // visits are those of the checks, by their IDs. They are known to both processes.
@@ -155,17 +157,28 @@ func (s *sites) run(page context.Context, id string, v visit) (map[string]string
 	return chromedp.Run(page, chromedp.Evaluate[map[string]string](script, chromedp.EvalAwaitPromise))
 }
 
-var inBrowser = spec.NewGroup(func(ctx context.Context, ids []string) (b browsed, err error) {
-	if _, err := browser.Find(); err != nil {
+// browsing is done once for all of the checks, since a browser is too dear to be
+// started for each of them.
+var browsing = spec.Prepare(suite,
+	func(c check.Check) bool { return visits[c.ID] != nil },
+	func(ctx context.Context) (b browsed, err error) {
+		load := spec.StartLoad()
+		if _, err = browser.Find(); err == nil {
+			b, err = browseInside(ctx)
+		}
+		b.load = &load
 		return b, err
-	}
+	},
+	func(browsed) {}) // the browser has ended with its sandbox
+
+func browseInside(ctx context.Context) (b browsed, err error) {
 	box, err := sandbox.Start(ctx, sandbox.Config{})
 	if err != nil {
 		return b, err
 	}
 	defer box.Close()
-	return browse.Call(ctx, box, "", ids)
-})
+	return browse.Call(ctx, box, "", slices.Sorted(maps.Keys(visits)))
+}
 
 // aBrowser is what the checks need that ask one.
 var aBrowser = check.Need{Name: "a Chromium", How: "install Debian's package " + browser.Package}
@@ -184,13 +197,21 @@ func enforces(text string, since int, c check.Check, all []visit, judge func(see
 	c.Needs = append(c.Needs, aBrowser, check.Sandbox)
 	c.Timeout = corsDeadline
 	c.OS = "linux"
+	c.Sandboxed = true
 	c.Causes = append(c.Causes, otherPolicy, otherServer)
 	c.Remedies = append(c.Remedies, seePolicy, seeServer)
 	visits[c.ID] = all
-	return inBrowser.It(suite, text, c, 1, func(_ ginkgo.SpecContext, b browsed, err error) {
+	return suite.It(text, c, func(ctx ginkgo.SpecContext) {
+		load := spec.StartLoad()
+		b, err := browsing.Await(ctx)
 		if errors.Is(err, browser.ErrNone) {
 			spec.Skip(aBrowser, err.Error())
 		}
+		spec.SkipRefused(err)
+		if b.load != nil { // it is over
+			load = *b.load
+		}
+		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred())
 		if b.Unable != "" {
 			spec.Skip(check.Need{Name: "a Chromium that starts", How: "see why it does not: `chromium --headless --dump-dom about:blank`"}, b.Unable)

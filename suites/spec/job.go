@@ -50,8 +50,6 @@ type knownJob struct {
 	inside func(context.Context, *sandbox.Sandbox) (any, error)
 	// onHost is nil for one that must not be done there.
 	onHost func(context.Context) (any, error)
-	// group is set, and nothing else, for a check of a group.
-	group *groupJob
 }
 
 func inside[Seen any](c check.Check, wait func(context.Context, *sandbox.Inside) (Seen, error)) func(context.Context, *sandbox.Sandbox) (any, error) {
@@ -68,7 +66,7 @@ func declareJob[Seen any](s *Suite, text string, c check.Check, at types.CodeLoc
 	c.Sandboxed = true
 	return s.declare(text, c, at, func(ctx ginkgo.SpecContext) {
 		outcome := jobs.await(ctx, c.ID)
-		skipIfRefused(outcome.err)
+		SkipRefused(outcome.err)
 		SkipLacking(outcome.err)
 		outcome.load.ExcuseTimeout(outcome.err)
 		gomega.Expect(outcome.err).NotTo(gomega.HaveOccurred())
@@ -124,30 +122,13 @@ func (r *jobRunner) selected(filter string) []string {
 	return ids
 }
 
-// start starts jobs: each group once, and the others in a sandbox of theirs.
+// start starts jobs in a sandbox of theirs, which ends with the last of them.
 func (r *jobRunner) start(ids ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	groups := map[*groupJob][]string{}
-	var single []string
 	for _, id := range ids {
 		r.started[id] = make(chan jobOutcome, 1)
-		if group := r.known[id].group; group != nil {
-			groups[group] = append(groups[group], id)
-		} else {
-			single = append(single, id)
-		}
 	}
-	for group, members := range groups {
-		r.startGroup(*group, members)
-	}
-	if len(single) > 0 {
-		r.startSingle(single)
-	}
-}
-
-// startSingle starts jobs in a sandbox of theirs, which ends with the last of them.
-func (r *jobRunner) startSingle(ids []string) {
 	r.running.Go(func() {
 		load := StartLoad()
 		box, err := sandbox.Start(context.Background(), sandbox.Config{Zones: ids})

@@ -3,7 +3,6 @@ package spec
 import (
 	"context"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -62,22 +61,8 @@ var (
 	_ = Job(lastSuite, "fails", entryOf("WAIT-003", false), waitAWhile, func(_ ginkgo.SpecContext, s span) {
 		gomega.Expect(s.Ended).To(gomega.BeZero(), "the end")
 	})
-	grouped [][]string // the IDs that the group was done for, each time
-	group   = NewGroup(func(_ context.Context, ids []string) (string, error) {
-		grouped = append(grouped, ids)
-		return "seen", errors.New("but not all")
-	})
-	_ = group.It(lastSuite, "is one of several", entryOf("WAIT-005", false), 0, judgeGroup)
-	_ = group.It(lastSuite, "is another", entryOf("WAIT-006", false), 0, judgeGroup)
-	_ = group.It(lastSuite, "is none of them", entryOf("WAIT-007", false), 0, func(ginkgo.SpecContext, string, error) { panic("it was asked") })
-
 	_ = Job(lastSuite, "is left out", entryOf("WAIT-004", false), waitAWhile, func(ginkgo.SpecContext, span) { panic("it was asked") })
 )
-
-func judgeGroup(_ ginkgo.SpecContext, seen string, err error) {
-	gomega.Expect(seen).To(gomega.Equal("seen"))
-	gomega.Expect(err).To(gomega.MatchError("but not all"))
-}
 
 func entryOf(id string, benchmark bool) check.Check {
 	return check.Check{ID: id, Grade: check.GradeFail, Source: "here", Asks: "this", Why: "that", Benchmark: benchmark}
@@ -97,14 +82,13 @@ func TestJobsRunSideBySideAndNothingIsMeasuredMeanwhile(t *testing.T) {
 		locations[id] = report.LeafNodeLocation.FileName
 	})
 	suiteConfig, reporterConfig := ginkgo.GinkgoConfiguration()
-	suiteConfig.LabelFilter = "!WAIT-004 && !WAIT-007"
+	suiteConfig.LabelFilter = "!WAIT-004"
 	var quiet quietT
 	ginkgo.RunSpecs(&quiet, "jobs", suiteConfig, reporterConfig)
 
 	for id, want := range map[string]types.SpecState{
 		"BENCH-001": types.SpecStatePassed, "WAIT-001": types.SpecStatePassed, "WAIT-002": types.SpecStatePassed,
 		"WAIT-003": types.SpecStateFailed, "WAIT-004": types.SpecStateSkipped,
-		"WAIT-005": types.SpecStatePassed, "WAIT-006": types.SpecStatePassed, "WAIT-007": types.SpecStateSkipped,
 	} {
 		if states[id] != want {
 			t.Errorf("%s: %v, want %v", id, states[id], want)
@@ -126,13 +110,8 @@ func TestJobsRunSideBySideAndNothingIsMeasuredMeanwhile(t *testing.T) {
 	if _, started := jobs.started["WAIT-004"]; started {
 		t.Error("a job that was not selected was started")
 	}
-	if len(grouped) != 1 || !slices.Equal(grouped[0], []string{"WAIT-005", "WAIT-006"}) {
-		t.Errorf("the group was done for %v, want once for those that were selected", grouped)
-	}
-	for _, id := range []string{"WAIT-001", "WAIT-005"} {
-		if locations[id] != locations["BENCH-001"] {
-			t.Errorf("%s is said to stand in %s", id, locations[id])
-		}
+	if locations["WAIT-001"] != locations["BENCH-001"] {
+		t.Errorf("a job is said to stand in %s", locations["WAIT-001"])
 	}
 }
 

@@ -19,15 +19,15 @@ import (
 func Sandbox(ctx context.Context, config sandbox.Config) *sandbox.Sandbox {
 	ginkgo.GinkgoHelper()
 	s, err := sandbox.Start(ctx, config)
-	skipIfRefused(err)
+	SkipRefused(err)
 	gomega.Expect(err).NotTo(gomega.HaveOccurred(), "start a sandbox")
 	ginkgo.DeferCleanup(s.Close)
 	return s
 }
 
-// skipIfRefused skips the spec where an error says that this machine gives its user
+// SkipRefused skips the spec where an error says that this machine gives its user
 // no sandbox.
-func skipIfRefused(err error) {
+func SkipRefused(err error) {
 	ginkgo.GinkgoHelper()
 	refused, ok := errors.AsType[*sandbox.RefusedError](err)
 	if !ok {

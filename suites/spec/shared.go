@@ -38,7 +38,7 @@ func (s *SharedSandbox) Use(ctx context.Context, links check.Need) *sandbox.Sand
 	}
 	load := StartLoad()
 	box, err := sandbox.Start(ctx, s.config)
-	skipIfRefused(err)
+	SkipRefused(err)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		Skip(links, err.Error())
 	}
