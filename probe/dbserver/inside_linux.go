@@ -52,6 +52,11 @@ var settle = sandbox.Register("dbserver/settle", func(_ context.Context, _ *sand
 		return "", fmt.Errorf("let others look into /proc: %w", err)
 	}
 	if facts.Plain {
+		// The children of a server that was killed come to this process, which waits
+		// for them; in a PID namespace they do in any case.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return "", fmt.Errorf("adopt orphans: %w", err)
+		}
 		if folder, err = os.MkdirTemp("", "loopcheck-databases-"); err != nil {
 			return "", err
 		}
@@ -248,17 +253,17 @@ func (p *program) kill(ctx context.Context) error {
 	if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill a server: %w", err)
 	}
+	select {
+	case <-p.exited:
+	case <-ctx.Done():
+		return fmt.Errorf("await the end of a server: %w", ctx.Err())
+	}
 	for _, pid := range children {
 		if err := end(ctx, pid); err != nil {
 			return err
 		}
 	}
-	select {
-	case <-p.exited:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("await the end of a server: %w", ctx.Err())
-	}
+	return nil
 }
 
 // childrenOf lists the children of a process (proc_pid_task(5), children).
@@ -276,8 +281,8 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// end kills a process that is not a child of this one, and waits for it. One that
-// has ended is as good.
+// end kills a process whose parent has been, and waits for it. One that has ended
+// is as good.
 func end(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
@@ -294,6 +299,8 @@ func end(ctx context.Context, pid int) error {
 	for ctx.Err() == nil {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, look)
 		if n > 0 {
+			// It is this process's own now, and nobody else waits for it.
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 			return nil
 		}
 		if err != nil && !errors.Is(err, unix.EINTR) {
