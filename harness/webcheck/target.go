@@ -62,7 +62,7 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 	case isOther:
 		return refuse(fmt.Sprintf("leads to %s, which is not an address of this machine", other.Addr), "only servers of this machine are asked: run loopcheck there")
 	case err != nil:
-		return refuse(fmt.Sprintf("names no host of this machine (%v)", err), "write localhost, an address of this machine, or a name of the hosts file")
+		return refuse(fmt.Sprintf("names no host of this machine (%s)", reason(err)), "write localhost, an address of this machine, or a name of the hosts file")
 	}
 	return target, nil
 }
@@ -111,4 +111,13 @@ func local(ctx context.Context, u *url.URL) ([]netip.AddrPort, error) {
 		return nil, &net.AddrError{Err: "no address", Addr: u.Hostname()}
 	}
 	return all, nil
+}
+
+// reason is why a name was not found, without the name server that would have been
+// asked.
+func reason(err error) string {
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		return lookup.Err
+	}
+	return err.Error()
 }

@@ -72,7 +72,7 @@ func TestParseTarget(t *testing.T) {
 		"http://127.0.0.1:70000/":  `"http://127.0.0.1:70000/" has no such port: write one from 1 to 65535`,
 		"http://127.0.0.1:0/":      `"http://127.0.0.1:0/" has no such port: write one from 1 to 65535`,
 		"http://198.51.100.7/":     `"http://198.51.100.7/" leads to 198.51.100.7, which is not an address of this machine: only servers of this machine are asked: run loopcheck there`,
-		"http://loopcheck.invalid": `"http://loopcheck.invalid" names no host of this machine`,
+		"http://loopcheck.invalid": `"http://loopcheck.invalid" names no host of this machine (the name is not in the hosts file, and no name server is asked)`,
 	} {
 		_, err := ParseTarget(t.Context(), url)
 		if _, ok := errors.AsType[*TargetError](err); !ok || !strings.HasPrefix(err.Error(), want) {
