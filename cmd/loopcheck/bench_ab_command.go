@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
+	"github.com/loopcheck/loopcheck/probe/process"
 )
 
 const (
@@ -19,8 +20,6 @@ const (
 	// commandGrace is how long a command that is asked to end may still take, and how
 	// long is waited for the output of what it leaves running.
 	commandGrace = 500 * time.Millisecond
-	// toldOfOutput is how much of a command's output is kept.
-	toldOfOutput = 4 << 10
 )
 
 // commandError says that a command of the user's failed.
@@ -57,7 +56,7 @@ func (e *undoError) Unwrap() error { return e.err }
 // the context does.
 func shell(ctx context.Context, flag, command string) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	var out tail
+	var out process.Tail
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = commandGrace
 	apart(cmd)
@@ -69,25 +68,9 @@ func shell(ctx context.Context, flag, command string) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return &commandError{flag, command, err, out.lastLine()}
+		return &commandError{flag, command, err, out.LastLine()}
 	}
 	return nil
-}
-
-// tail keeps the end of what is written to it.
-type tail struct{ kept []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - toldOfOutput; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) lastLine() string {
-	lines := strings.Split(strings.TrimSpace(string(t.kept)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }
 
 // undoing is what has to be undone of the side that is set up. It is undone once,

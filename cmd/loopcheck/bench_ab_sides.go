@@ -14,6 +14,7 @@ import (
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
 )
 
@@ -56,14 +57,14 @@ func (s *binarySide) Restart(ctx context.Context, _ int) (bench.Restart, error) 
 	// What this one was set by is not meant for that one.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "LOOPCHECK_") })
 	var out bytes.Buffer
-	var said tail
+	var said process.Tail
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &said, commandGrace
 	apart(cmd)
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return bench.Restart{}, fmt.Errorf("%s: %w: %s", s.path, err, said.lastLine())
+		return bench.Restart{}, fmt.Errorf("%s: %w: %s", s.path, err, said.LastLine())
 	}
 	document, err := report.ReadDocument(&out)
 	if err != nil {
@@ -172,7 +173,7 @@ func versionOf(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, binaryOvertime, fmt.Errorf("it took longer than %v", binaryOvertime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "version", "--json")
-	var said tail
+	var said process.Tail
 	cmd.Stderr, cmd.WaitDelay = &said, commandGrace
 	apart(cmd)
 	out, err := cmd.Output()
@@ -180,7 +181,7 @@ func versionOf(ctx context.Context, path string) (string, error) {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return "", usagef("--b-binary %s: %w: %s", path, err, said.lastLine())
+		return "", usagef("--b-binary %s: %w: %s", path, err, said.LastLine())
 	}
 	var other report.Tool
 	if err := json.Unmarshal(out, &other); err != nil || other.Go == "" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"testing"
 )
 
@@ -21,21 +20,6 @@ func TestAShareIsAPercentageOrAFraction(t *testing.T) {
 	s := share(0.05)
 	if s.String() != "5%" {
 		t.Errorf("written as %s", s.String())
-	}
-}
-
-func TestTheEndOfOutputIsKept(t *testing.T) {
-	var out tail
-	for range 1000 {
-		if n, err := out.Write([]byte("a line of output\n")); n != 17 || err != nil {
-			t.Fatalf("wrote %d, %v", n, err)
-		}
-	}
-	if _, err := out.Write([]byte(strings.Repeat("x", 2*toldOfOutput) + "\nthe last\n\n")); err != nil {
-		t.Fatal(err)
-	}
-	if len(out.kept) != toldOfOutput || out.lastLine() != "the last" {
-		t.Errorf("kept %d bytes, of which the last line is %q", len(out.kept), out.lastLine())
 	}
 }
 

@@ -2,7 +2,6 @@ package dbserver
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,15 +15,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
 // nobody is whom the servers run as where there is a choice: PostgreSQL refuses
 // to run as root, and wants a user that /etc/passwd knows.
 const nobody = 65534
-
-// outputLimit bounds what is kept of what a server writes.
-const outputLimit = 8 << 10
 
 // held is what the worker's process holds.
 var held struct {
@@ -38,7 +35,7 @@ var held struct {
 // program is a server.
 type program struct {
 	pid    int
-	log    *tail
+	log    *process.Tail
 	exited chan struct{} // closed when it was waited for
 }
 
@@ -160,7 +157,7 @@ var write = sandbox.Register("dbserver/write", func(_ context.Context, _ *sandbo
 
 // run runs a program to its end and returns the end of what it wrote.
 var run = sandbox.Register("dbserver/run", func(ctx context.Context, _ *sandbox.Inside, args []string) (string, error) {
-	output := &tail{}
+	output := &process.Tail{}
 	c := command(ctx, args)
 	c.Stdout, c.Stderr = output, output
 	if err := sandbox.Launch(c); err != nil {
@@ -196,7 +193,7 @@ var launch = sandbox.Register("dbserver/launch", func(ctx context.Context, _ *sa
 		read.Close()
 		return "", err
 	}
-	p := &program{pid: c.Process.Pid, log: &tail{}, exited: make(chan struct{})}
+	p := &program{pid: c.Process.Pid, log: &process.Tail{}, exited: make(chan struct{})}
 	ready := make(chan struct{})
 	go p.follow(read, o.Ready, ready)
 	go func() {
@@ -329,25 +326,3 @@ var leave = sandbox.Register("dbserver/leave", func(ctx context.Context, _ *sand
 	}
 	return struct{}{}, errors.Join(err, held.sweeper.Close())
 })
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if excess := len(t.text) - outputLimit; excess > 0 {
-		t.text = append(t.text[:0], t.text[excess:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.text))
-}

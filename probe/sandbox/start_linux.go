@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/loopcheck/loopcheck/probe/process"
 )
 
 // workerName is the first argument of a worker, by which it knows that it is
@@ -24,9 +25,6 @@ const workerName = "loopcheck: sandbox"
 // after the standard three.
 const workerFD = 3
 
-// outputLimit bounds what is kept of a worker's standard error.
-const outputLimit = 8 << 10
-
 // namespaces are those that every worker has of its own. That of PIDs makes
 // the worker the init of what it starts, so that all of it dies with it.
 const namespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
@@ -35,7 +33,7 @@ const namespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NE
 // goroutines.
 type Sandbox struct {
 	command *exec.Cmd
-	output  *tail
+	output  *process.Tail
 	socket  *os.File
 	facts   Facts
 	gone    chan struct{} // closed when the worker was waited for
@@ -148,7 +146,7 @@ func spawn(config Config, apart isolation) (*Sandbox, setup, error) {
 	}
 	s := &Sandbox{
 		command: command,
-		output:  &tail{},
+		output:  &process.Tail{},
 		socket:  ours,
 		gone:    make(chan struct{}),
 		encoder: json.NewEncoder(ours),
@@ -334,26 +332,4 @@ func (s *Sandbox) result(name string, r reply, ok bool) (json.RawMessage, error)
 		return nil, fmt.Errorf("call %s in a sandbox: %w", name, s.endedBy())
 	}
 	return r.Result, r.Err.err()
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if excess := len(t.text) - outputLimit; excess > 0 {
-		t.text = append(t.text[:0], t.text[excess:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.text))
 }

@@ -2,12 +2,9 @@ package containers
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
-	. "github.com/onsi/gomega"
 
-	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
@@ -182,26 +179,8 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 	})
 }
 
-func TestWithoutIPv6InTheSandboxOnlyIPv4IsAsked(t *testing.T) {
-	outcomes := damage.OutcomesInside(t, nil, []string{"sysctl -e -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"}, "containers")
-	g := NewWithT(t)
-	for id, o := range outcomes {
-		declared, _ := check.Lookup(id)
-		if slices.Contains(declared.Needs, check.IPv6) {
-			g.Expect(o.State).To(Equal(check.Skip), id)
-			g.Expect(o.Message).To(ContainSubstring("IPv6"), id)
-			continue
-		}
-		g.Expect(o).To(Equal(damage.Outcome{State: check.Pass}), id)
-	}
-}
+func TestWithoutIPv6InTheSandboxOnlyIPv4IsAsked(t *testing.T) { damage.WithoutIPv6(t, "containers") }
 
 func TestRefusedNamespacesAreASkip(t *testing.T) {
-	// The limit is that of the test's own user namespace.
-	outcomes := damage.Outcomes(t, []string{"sysctl -w user.max_net_namespaces=0"}, "containers && !CTR-027 && !CTR-028")
-	g := NewWithT(t)
-	for id, o := range outcomes {
-		g.Expect(o.State).To(Equal(check.Skip), id)
-		g.Expect(o.Message).To(ContainSubstring("sysctl -w user.max_net_namespaces=10000"), id)
-	}
+	damage.RefusedNamespaces(t, "containers && !CTR-027 && !CTR-028")
 }

@@ -6,9 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	. "github.com/onsi/gomega"
 
-	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
@@ -198,26 +196,6 @@ func everyOtherButIPv6(message string) map[string]string {
 	return want
 }
 
-func TestWithoutIPv6InTheSandboxOnlyIPv4IsAsked(t *testing.T) {
-	outcomes := damage.OutcomesInside(t, nil, []string{"sysctl -e -w net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"}, "firewall")
-	g := NewWithT(t)
-	for id, o := range outcomes {
-		declared, _ := check.Lookup(id)
-		if slices.Contains(declared.Needs, check.IPv6) {
-			g.Expect(o.State).To(Equal(check.Skip), id)
-			g.Expect(o.Message).To(ContainSubstring("IPv6"), id)
-			continue
-		}
-		g.Expect(o).To(Equal(damage.Outcome{State: check.Pass}), id)
-	}
-}
+func TestWithoutIPv6InTheSandboxOnlyIPv4IsAsked(t *testing.T) { damage.WithoutIPv6(t, "firewall") }
 
-func TestRefusedNamespacesAreASkip(t *testing.T) {
-	// The limit is that of the test's own user namespace.
-	outcomes := damage.Outcomes(t, []string{"sysctl -w user.max_net_namespaces=0"}, "firewall")
-	g := NewWithT(t)
-	for id, o := range outcomes {
-		g.Expect(o.State).To(Equal(check.Skip), id)
-		g.Expect(o.Message).To(ContainSubstring("sysctl -w user.max_net_namespaces=10000"), id)
-	}
-}
+func TestRefusedNamespacesAreASkip(t *testing.T) { damage.RefusedNamespaces(t, "firewall") }
