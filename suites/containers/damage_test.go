@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
 
