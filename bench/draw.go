@@ -64,10 +64,27 @@ func mannWhitney(a, b []float64) float64 {
 	sample := func(values []float64) *benchmath.Sample {
 		return benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
 	}
-	if p := benchmath.AssumeNothing.Compare(sample(a), sample(b)).P; !math.IsNaN(p) {
+	switch p := benchmath.AssumeNothing.Compare(sample(a), sample(b)).P; {
+	case math.IsNaN(p):
+		return 1
+	case p > 0:
 		return min(p, 1) // which sums of rounded terms may exceed
 	}
-	return 1
+	return farApart(a, b)
+}
+
+// farApart is mannWhitney of many values that are so far apart that its distribution,
+// as 1 less what lies below, rounds to 0. It is the normal one then, of which the tail
+// is told as such.
+func farApart(a, b []float64) float64 {
+	n, m := float64(len(a)), float64(len(b))
+	sum := 0.0
+	for _, rank := range rankOf(slices.Concat(a, b))[:len(a)] {
+		sum += rank
+	}
+	u := sum - n*(n-1)/2
+	deviate := (math.Abs(u-n*m/2) - 0.5) / math.Sqrt(n*m*(n+m+1)/12)
+	return math.Erfc(deviate / math.Sqrt2)
 }
 
 // drawn are values of rounds, and how often each was drawn. Their order is found

@@ -11,7 +11,24 @@ func widened(p, by float64) float64 {
 	if by <= 1 || p <= 0 || p >= 1 {
 		return p
 	}
-	return math.Erfc(math.Erfcinv(p) / by)
+	return math.Erfc(erfcinv(p) / by)
+}
+
+// erfcinv is the inverse of math.Erfc, of the smallest values too: math.Erfcinv takes
+// them from 1, which leaves nothing of those below 1e-16.
+func erfcinv(p float64) float64 {
+	if p > 1e-8 {
+		return math.Erfcinv(p)
+	}
+	low, high := 0.0, 27.5 // where math.Erfc is below what a float64 holds
+	for range 64 {
+		if middle := (low + high) / 2; math.Erfc(middle) > p {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return (low + high) / 2
 }
 
 // likeness is how many restarts of a run tell as much as one at a random moment: 1

@@ -53,10 +53,9 @@ const maxTaintedShare = 0.5
 // Doubt is why restarts of one run are not to be trusted together; empty where they
 // are.
 func Doubt(restarts []Restart) string {
-	var whole, clean Loss
+	var clean Loss
 	reasons, tainted := map[string]bool{}, 0
 	for _, r := range restarts {
-		whole.add(r.Loss)
 		if len(r.Taint) == 0 {
 			clean.add(r.Loss)
 			continue
@@ -66,12 +65,8 @@ func Doubt(restarts []Restart) string {
 			reasons[reason] = true
 		}
 	}
-	n := len(restarts)
-	switch {
-	case float64(tainted) > maxTaintedShare*float64(n):
+	if n := len(restarts); float64(tainted) > maxTaintedShare*float64(n) {
 		return fmt.Sprintf("%d of %d restarts are tainted: %s", tainted, n, strings.Join(slices.Sorted(maps.Keys(reasons)), ", "))
-	case tainted == n:
-		return whole.doubt()
 	}
 	return clean.doubt()
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/loopcheck/loopcheck/bench"
 )
@@ -87,10 +88,13 @@ type Metric struct {
 	// decided, or where they would be more than MostMore.
 	More     int  `json:"more_restarts,omitempty"`
 	restarts int  // of the side that has fewer
-	wanders  bool // it differs by less than Wander
+	wanders  bool // it differs by less than Wander, or by less than may be
+	untold   bool // the restarts do not tell how steep their tail is
+	wide     bool // More would be too many since its interval is wide
 }
 
-// fewest is from how many restarts a side an interval is worth something.
+// fewest is from how many restarts a side an interval is worth something: that nothing
+// changed is said of no fewer.
 const fewest = 5
 
 // normal975 is the quantile of the normal distribution that 95 % lie within, on
@@ -120,7 +124,7 @@ type Pair struct {
 // Pairs judges benchmarks that were measured at different times. Restarts of a run
 // that follow one another are alike, which is taken into account (bench.RunsRatio), and
 // a difference has to be larger than what a machine differs from itself by (Wander).
-// P99 is judged where both tell how steep the tail is there.
+// A p99 that differs is not decided where one does not tell how steep its tail is.
 func Pairs(pairs []Pair, rules Rules) []Benchmark {
 	judged := make([]Benchmark, len(pairs))
 	for i, p := range pairs {
@@ -128,24 +132,35 @@ func Pairs(pairs []Pair, rules Rules) []Benchmark {
 		b := &judged[i]
 		base, after := p.Base.Counted(), p.New.Counted()
 		b.BaseRestarts, b.NewRestarts = len(base), len(after)
-		for side, r := range map[string]bench.Result{"base": p.Base, "new": p.New} {
-			if r.Inconclusive != "" && b.Reason == "" {
-				b.Reason = fmt.Sprintf("the %s run is: %s", side, r.Inconclusive)
-			}
-		}
+		b.Reason = doubts(p)
 		for _, q := range Quantities {
 			of, to := values(q, after), values(q, base)
-			if of == nil || to == nil || q == bench.P99 && !(tailTold(base) && tailTold(after)) {
+			if of == nil || to == nil {
 				continue
 			}
 			b.Metrics = append(b.Metrics, Metric{
 				Quantity: q, Base: bench.EstimateOf(to), New: bench.EstimateOf(of), Ratio: bench.RunsRatio(of, to),
 				Wander: wander(q, base, after), restarts: min(len(of), len(to)),
+				untold: q == bench.P99 && !(tailTold(base) && tailTold(after)),
 			})
 		}
 	}
 	conclude(judged, rules)
 	return judged
+}
+
+// doubts are those of the runs of a pair.
+func doubts(p Pair) string {
+	var all []string
+	for _, side := range []struct {
+		name   string
+		result bench.Result
+	}{{"base", p.Base}, {"new", p.New}} {
+		if side.result.Inconclusive != "" {
+			all = append(all, fmt.Sprintf("the %s run is: %s", side.name, side.result.Inconclusive))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // Rounds judges sides that were measured in turns against the first of them:
@@ -226,13 +241,13 @@ func (m *Metric) decide(rules Rules, together int) {
 	bound := math.Log1p(rules.MinEffect)
 	low, high := math.Log(m.Ratio.Low), math.Log(m.Ratio.High)
 	significant := m.AdjustedP <= rules.Level && math.Abs(effect) >= bound
-	m.wanders = significant && math.Abs(effect) < math.Log1p(m.Wander)
+	m.wanders = significant && (m.untold || math.Abs(effect) < math.Log1p(m.Wander))
 	switch {
 	case significant && !m.wanders && effect > 0:
 		m.Verdict = Regression
 	case significant && !m.wanders:
 		m.Verdict = Improvement
-	case low > -bound && high < bound:
+	case low > -bound && high < bound && m.restarts >= fewest:
 		m.Verdict = NoChange
 	default:
 		m.Verdict = Inconclusive
@@ -254,6 +269,7 @@ func (m *Metric) more(effect, bound, half, level float64) int {
 	if distance <= 0 {
 		return 0
 	}
+	m.wide = half > distance && math.Abs(effect) < bound/2
 	n := float64(m.restarts)
 	wanted := max(n, fewest) * (half / distance) * (half / distance)
 	wanted = max(wanted, float64(telling(level)))
@@ -301,8 +317,12 @@ func (b *Benchmark) advice() string {
 	for _, m := range b.Metrics {
 		switch {
 		case m.Verdict != Inconclusive:
+		case m.wanders && m.untold:
+			return fmt.Sprintf("%s differs by %.1f %%, and one of the runs, of an older loopcheck, does not tell how steep its tail is: measure it anew", m.Quantity, 100*math.Abs(m.Worse()))
 		case m.wanders:
 			return fmt.Sprintf("%s differs by %.1f %%, and runs at different times may by %.0f %% although nothing changed: measure both in turns (loopcheck bench --ab)", m.Quantity, 100*math.Abs(m.Worse()), 100*m.Wander)
+		case m.More == 0 && m.wide:
+			return fmt.Sprintf("the restarts vary too much to tell, of %s most: more than %d more a side would have to decide", m.Quantity, MostMore)
 		case m.More == 0:
 			return fmt.Sprintf("%s differs by about as much as counts: more than %d more restarts a side would have to decide", m.Quantity, MostMore)
 		default:

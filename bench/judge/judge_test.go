@@ -12,14 +12,11 @@ import (
 	"github.com/loopcheck/loopcheck/bench"
 )
 
-// run makes restarts whose medians are drawn about a middle: each keeps a share of
-// how the one before it deviated.
-func run(source *rand.Rand, name string, n int, middle, spread, alike float64) bench.Result {
+// run makes restarts whose medians are drawn about a middle.
+func run(source *rand.Rand, name string, n int, middle, spread float64) bench.Result {
 	r := bench.Result{Name: name}
-	deviation := source.NormFloat64()
 	for range n {
-		deviation = alike*deviation + math.Sqrt(1-alike*alike)*source.NormFloat64()
-		p50 := middle * math.Exp(spread*deviation)
+		p50 := middle * math.Exp(spread*source.NormFloat64())
 		r.Restarts = append(r.Restarts, bench.Restart{
 			Count: 1000, Duration: time.Duration(1000 * p50), P50NS: p50, P90NS: 1.2 * p50, P99NS: 2 * p50, CPUNSPerOp: p50,
 			P98NS: 1.98 * p50, P995NS: 2.02 * p50,
@@ -36,7 +33,7 @@ func verdictsOf(t *testing.T, comparisons, n int, effect, spread float64, rules 
 	counts := map[Verdict]int{}
 	for k := range comparisons {
 		name := fmt.Sprint(k)
-		b := Pairs([]Pair{{run(source, name, n, 14_000, spread, 0), run(source, name, n, 14_000*(1+effect), spread, 0)}}, rules)
+		b := Pairs([]Pair{{run(source, name, n, 14_000, spread), run(source, name, n, 14_000*(1+effect), spread)}}, rules)
 		counts[b[0].Verdict]++
 	}
 	return counts
@@ -59,7 +56,7 @@ func TestADifferenceIsFoundAndNoneIsNot(t *testing.T) {
 // Runs differ by as much as their restarts do, although chance does not explain it.
 func TestRunsWander(t *testing.T) {
 	source := rand.New(rand.NewPCG(5, 7))
-	b := Pairs([]Pair{{run(source, "one", 200, 14_000, 0.075, 0), run(source, "one", 200, 14_000*1.12, 0.075, 0)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	b := Pairs([]Pair{{run(source, "one", 200, 14_000, 0.075), run(source, "one", 200, 14_000*1.12, 0.075)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
 	if p50 := b.Metrics[0]; p50.AdjustedP > DefaultLevel || p50.Wander < 0.15 || b.Verdict != Inconclusive || !strings.Contains(b.Reason, "bench --ab") {
 		t.Errorf("%+v of %+v", b, p50)
 	}
@@ -69,7 +66,7 @@ func TestRunsWander(t *testing.T) {
 func TestASteepTailWanders(t *testing.T) {
 	source := rand.New(rand.NewPCG(5, 7))
 	tail := func(p98, p99, p995 float64) bench.Result {
-		r := run(source, "one", 40, 5_000, 0.002, 0)
+		r := run(source, "one", 40, 5_000, 0.002)
 		for i := range r.Restarts {
 			r.Restarts[i].P98NS, r.Restarts[i].P99NS, r.Restarts[i].P995NS = p98, p99+float64(i), p995
 		}
@@ -93,7 +90,7 @@ func TestASteepTailWanders(t *testing.T) {
 // Fewer restarts than can be as improbable as the level are too few whatever they show.
 func TestFewRestartsAreToldHowManyTell(t *testing.T) {
 	source := rand.New(rand.NewPCG(5, 7))
-	b := Pairs([]Pair{{run(source, "one", 2, 14_000, 0.001, 0), run(source, "one", 2, 28_000, 0.001, 0)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	b := Pairs([]Pair{{run(source, "one", 2, 14_000, 0.001), run(source, "one", 2, 28_000, 0.001)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
 	for _, m := range b.Metrics {
 		if n := 2 + m.More; m.Verdict != Inconclusive || 2/float64(ways(n)) > DefaultLevel/5 {
 			t.Errorf("%s: %s, %d more", m.Quantity, m.Verdict, m.More)
@@ -105,4 +102,34 @@ func TestFewRestartsAreToldHowManyTell(t *testing.T) {
 func ways(n int) int64 {
 	var all big.Int
 	return all.Binomial(int64(2*n), int64(n)).Int64()
+}
+
+// One restart a side is no interval, so it does not show that nothing changed.
+func TestOneRestartDecidesNothing(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	b := Pairs([]Pair{{run(source, "one", 1, 14_000, 0.001), run(source, "one", 1, 14_000, 0.001)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	if b.Verdict != Inconclusive {
+		t.Errorf("%+v", b)
+	}
+}
+
+// A p99 of a run that does not tell how steep its tail is makes no verdict, and is told.
+func TestAnUntoldTailIsTold(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	base, after := run(source, "one", 40, 14_000, 0.002), run(source, "one", 40, 14_000, 0.002)
+	for i := range after.Restarts {
+		base.Restarts[i].P98NS, after.Restarts[i].P99NS = 0, 2*after.Restarts[i].P99NS
+	}
+	b := Pairs([]Pair{{base, after}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	if b.Verdict != Inconclusive || !strings.Contains(b.Reason, "older loopcheck") {
+		t.Errorf("%+v", b)
+	}
+}
+
+// Runs that doubt themselves are both told, in order.
+func TestDoubtsAreTold(t *testing.T) {
+	b := Pairs([]Pair{{bench.Result{Inconclusive: "one"}, bench.Result{Inconclusive: "two"}}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+	if b.Reason != "the base run is: one; the new run is: two" {
+		t.Errorf("reason %q", b.Reason)
+	}
 }

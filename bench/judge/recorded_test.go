@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -166,18 +167,19 @@ func TestPower(t *testing.T) {
 	for _, c := range []struct {
 		rules     int
 		minEffect float64
-		least     float64 // share that has to be found
+		least     float64 // share that has to be found in turns
+		apart     float64 // and at different times
 	}{
-		{1, 0.02, 0},
-		{3, 0.02, 0},
-		{6, 0.02, 0.95},
-		{9, 0.02, 0.95},
-		{14, 0.02, 0.95},
-		{3, 0.05, 0},
-		{6, 0.05, 0},
-		{9, 0.05, 0},
-		{14, 0.05, 0.98},
-		{20, 0.05, 0.98},
+		{1, 0.02, 0.9, 0},
+		{3, 0.02, 0.95, 0.95},
+		{6, 0.02, 0.95, 0.95},
+		{9, 0.02, 0.95, 0.2},
+		{14, 0.02, 0.95, 0.95},
+		{3, 0.05, 0, 0},
+		{6, 0.05, 0.2, 0.2},
+		{9, 0.05, 0.95, 0.2},
+		{14, 0.05, 0.98, 0.98},
+		{20, 0.05, 0.98, 0.98},
 	} {
 		of := recorded(t, fmt.Sprintf("rules-%02d", c.rules))
 		rules := judge.Rules{MinEffect: c.minEffect, Level: judge.DefaultLevel}
@@ -190,8 +192,11 @@ func TestPower(t *testing.T) {
 			found[i] = counted(*comparisons, draw, has(judge.Regression))
 		}
 		t.Logf("| %d | %.1f %% | %.0f %% | %d | %d | of %d", c.rules, 100*(ratio.Value-1), 100*c.minEffect, found[0], found[1], *comparisons)
-		if float64(found[0]) < c.least*float64(*comparisons) {
-			t.Errorf("%d rules, which make %.1f %%: found %d times of %d", c.rules, 100*(ratio.Value-1), found[0], *comparisons)
+		if float64(found[0]) < c.least*float64(*comparisons) || float64(found[1]) < c.apart*float64(*comparisons) {
+			t.Errorf("%d rules, which make %.1f %%: found %d times in turns and %d at different times, of %d", c.rules, 100*(ratio.Value-1), found[0], found[1], *comparisons)
+		}
+		if below := math.Log1p(c.minEffect) - math.Log(ratio.Value); below > 0.01 && found[0] > *comparisons/20 {
+			t.Errorf("%d rules, which make %.1f %%, less than counts: found %d times of %d", c.rules, 100*(ratio.Value-1), found[0], *comparisons)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const wanderDeviations = 3
 func wander(q bench.Quantity, base, after []bench.Restart) float64 {
 	deviation := max(deviation(values(q, base)), deviation(values(q, after)))
 	most := math.Expm1(wanderDeviations * deviation)
-	if q == bench.P99 {
+	if q == bench.P99 && tailTold(base) && tailTold(after) {
 		most = max(most, steepness(base), steepness(after))
 	}
 	return most

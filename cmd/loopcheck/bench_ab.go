@@ -160,6 +160,9 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 	if slices.Contains(o.failOn, "skip") && len(left) > 0 {
 		return codeError(exitFailed)
 	}
+	if err := c.Common(); err != nil {
+		return err // which is that nothing matched
+	}
 	o.ab.failOn = o.failOn
 	return o.ab.verdict(c)
 }

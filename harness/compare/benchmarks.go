@@ -88,10 +88,11 @@ func unfit(base, after bench.Result) string {
 }
 
 func impossible(r bench.Restart) bool {
-	return slices.ContainsFunc(judge.Quantities, func(q bench.Quantity) bool {
-		v := q.Of(r)
-		return v != 0 && !(v >= leastFigure && v <= mostFigure)
-	})
+	figures := []float64{r.P98NS, r.P995NS}
+	for _, q := range judge.Quantities {
+		figures = append(figures, q.Of(r))
+	}
+	return slices.ContainsFunc(figures, func(v float64) bool { return v != 0 && !(v >= leastFigure && v <= mostFigure) })
 }
 
 func last(r bench.Result) bench.Result {
