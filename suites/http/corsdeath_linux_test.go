@@ -21,14 +21,15 @@ import (
 // ID (proc_stat(5), fields 4 and 22).
 type process struct{ id, parent, began string }
 
-// processes are those of the machine.
+// processes are those of the machine that have not ended: who adopted one that has may
+// be slow to reap it.
 func processes() (all []process) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		// One that ended meanwhile cannot be read, and need not be.
 		text, _ := os.ReadFile(path)
 		// The name, in parentheses, may hold anything.
-		if fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])); len(fields) > 19 {
+		if fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])); len(fields) > 19 && fields[0] != "Z" {
 			all = append(all, process{filepath.Base(filepath.Dir(path)), fields[1], fields[19]})
 		}
 	}
