@@ -95,7 +95,11 @@ func (a *authority) issue(names []string, addresses []netip.Addr) (*tls.Certific
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}, nil
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 func (a *authority) config() *tls.Config {
@@ -106,20 +110,40 @@ func (a *authority) config() *tls.Config {
 // take no wildcard right below a top-level domain.
 func (a *authority) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hello.ServerName
-	if name == "" || a.general.Leaf != nil && a.general.Leaf.VerifyHostname(name) == nil || !a.hosts.Allows(name) {
+	if name == "" || a.general.Leaf.VerifyHostname(name) == nil || !a.hosts.Allows(name) {
 		return a.general, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if known, ok := a.byName[name]; ok {
+	if known := a.known(name); known != nil {
 		return known, nil
 	}
+	// Without the lock: who asks for many names holds up nobody else.
 	made, err := a.issue([]string{name}, nil)
 	if err != nil {
 		return nil, err
 	}
-	if len(a.byName) < maxCertificates {
-		a.byName[name] = made
+	return a.keep(name, made), nil
+}
+
+func (a *authority) known(name string) *tls.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byName[name]
+}
+
+// keep returns the certificate of a name that is kept: another, where somebody was
+// quicker. Where there are too many, any one of them goes.
+func (a *authority) keep(name string, made *tls.Certificate) *tls.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.byName[name]; ok {
+		return known
 	}
-	return made, nil
+	if len(a.byName) >= maxCertificates {
+		for other := range a.byName {
+			delete(a.byName, other)
+			break
+		}
+	}
+	a.byName[name] = made
+	return made
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/probe/cors"
@@ -166,10 +167,46 @@ func TestTheAuthorityIsConstrained(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for name, own := range map[string]bool{"a.localhost": true, "example.com": false, "": false} {
+	for name, own := range map[string]bool{"a.localhost": true, "example.com": false, "": false, "localhost": false, "LocalHost": false, "dev.example": false} {
 		got, err := a.choose(&tls.ClientHelloInfo{ServerName: name})
 		if err != nil || (got != a.general) != own {
 			t.Errorf("%q has a certificate of its own: %v, %v", name, got != a.general, err)
+		}
+	}
+}
+
+// However many names are asked for, one that is asked for again is kept.
+func TestCertificatesAreKept(t *testing.T) {
+	a, err := newAuthority(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	choose := func(name string) *tls.Certificate {
+		t.Helper()
+		made, err := a.choose(&tls.ClientHelloInfo{ServerName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	for i := range maxCertificates + 10 {
+		choose(fmt.Sprintf("n%d.localhost", i))
+	}
+	if first := choose("app.localhost"); first != choose("app.localhost") {
+		t.Error("a certificate is made each time")
+	}
+	if len(a.byName) != maxCertificates {
+		t.Errorf("%d are kept", len(a.byName))
+	}
+	var together sync.WaitGroup
+	made := make([]*tls.Certificate, 4)
+	for i := range made {
+		together.Go(func() { made[i], _ = a.choose(&tls.ClientHelloInfo{ServerName: "at-once.localhost"}) })
+	}
+	together.Wait()
+	for _, one := range made {
+		if one == nil || one != made[0] {
+			t.Errorf("those who ask at once get %p and %p", one, made[0])
 		}
 	}
 }
