@@ -47,13 +47,21 @@ func newAuthority(hosts []string, addresses []netip.Addr) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
+	var names []string
+	addresses = append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, addresses...)
+	for _, host := range hosts {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addresses = append(addresses, addr)
+		} else {
+			names = append(names, host)
+		}
+	}
 	a := &authority{key: key, hosts: hosts, byName: map[string]*tls.Certificate{}}
 	template := validity(pkix.Name{CommonName: "loopcheck serve, made " + time.Now().UTC().Format(time.RFC3339)})
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	template.PermittedDNSDomainsCritical = true
-	template.PermittedDNSDomains = append([]string{"localhost"}, hosts...)
-	addresses = append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, addresses...)
+	template.PermittedDNSDomains = append([]string{"localhost"}, names...)
 	template.PermittedIPRanges = []*net.IPNet{{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}}
 	for _, addr := range addresses {
 		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(addr.BitLen(), addr.BitLen())})
@@ -66,7 +74,7 @@ func newAuthority(hosts []string, addresses []netip.Addr) (*authority, error) {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	a.general, err = a.issue(append([]string{"localhost"}, hosts...), addresses)
+	a.general, err = a.issue(append([]string{"localhost"}, names...), addresses)
 	return a, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,7 +149,7 @@ func TestTLS(t *testing.T) {
 
 // The authority's certificate is good for nobody else.
 func TestTheAuthorityIsConstrained(t *testing.T) {
-	a, err := newAuthority([]string{"dev.example"}, []netip.Addr{loopback})
+	a, err := newAuthority([]string{"dev.example", "192.0.2.7", "fd00::7"}, []netip.Addr{loopback})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +167,15 @@ func TestTheAuthorityIsConstrained(t *testing.T) {
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	for host, want := range map[string]bool{"192.0.2.7": true, "[fd00::7]": true, "127.0.0.1": true, "dev.example": true, "192.0.2.8": false} {
+		_, err := a.general.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
+		if (err == nil) != want {
+			t.Errorf("the general certificate and %s: %v", host, err)
+		}
+	}
+	if names := a.general.Leaf.DNSNames; !slices.Equal(names, []string{"localhost", "dev.example"}) {
+		t.Errorf("its names are %q", names)
 	}
 	for name, own := range map[string]bool{"a.localhost": true, "example.com": false, "": false, "localhost": false, "LocalHost": false, "dev.example": false} {
 		got, err := a.choose(&tls.ClientHelloInfo{ServerName: name})

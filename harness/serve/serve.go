@@ -42,8 +42,9 @@ type Options struct {
 	// and Port.
 	Inherited []net.Listener
 
-	// Hosts are the names that the server is called by beside localhost and the
-	// address that a request came to.
+	// Hosts are the names and addresses that the server is called by beside localhost
+	// and the address that a request came to, as browsers send them: in lower case,
+	// in ASCII, without a port and brackets.
 	Hosts []string
 	// Token has to come with each request; empty asks for none.
 	Token string
