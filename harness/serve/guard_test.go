@@ -28,6 +28,9 @@ func TestTheHostIsChecked(t *testing.T) {
 		if got.StatusCode != want {
 			t.Errorf("%s: %d, want %d", host, got.StatusCode, want)
 		}
+		if got.Close != (want == 421) {
+			t.Errorf("%s: %d, and the connection ends: %v", host, got.StatusCode, got.Close)
+		}
 		if body := bodyOf(t, got); want == 421 && !strings.Contains(body, "--host NAME") {
 			t.Errorf("%s: %q", host, body)
 		}
@@ -65,6 +68,9 @@ func TestTheTokenIsAskedFor(t *testing.T) {
 			got := do(t, stay, http.MethodGet, r.url+c.path, c.header...)
 			if got.StatusCode != c.status || got.Header.Get("Location") != c.location {
 				t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
+			}
+			if got.Close != (c.status == 401) {
+				t.Errorf("%d, and the connection ends: %v", got.StatusCode, got.Close)
 			}
 			if c.status == 401 && got.Header.Get("WWW-Authenticate") == "" {
 				t.Error("it does not say how to authenticate (RFC 9110 15.5.2)")
@@ -217,6 +223,29 @@ func TestCertificatesAreKept(t *testing.T) {
 	for _, one := range made {
 		if one == nil || one != made[0] {
 			t.Errorf("those who ask at once get %p and %p", one, made[0])
+		}
+	}
+}
+
+// Of HTTP/2, which has no such header, the connection ends too (RFC 9113 6.8).
+func TestWhoIsNotLetInKeepsNoPlace(t *testing.T) {
+	limits := DefaultLimits
+	limits.Connections = 1
+	for _, secure := range []bool{false, true} {
+		r := start(t, Options{Dir: t.TempDir(), TLS: secure, Token: token, Limits: limits})
+		var idle []*http.Client
+		for range 3 {
+			client := &http.Client{
+				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true},
+				Timeout:   patience,
+			}
+			idle = append(idle, client)
+			if got := do(t, client, http.MethodGet, r.url); got.StatusCode != 401 || (got.ProtoMajor == 2) != secure {
+				t.Errorf("TLS %v: %s %d", secure, got.Proto, got.StatusCode)
+			}
+		}
+		for _, client := range idle {
+			client.CloseIdleConnections()
 		}
 	}
 }
