@@ -87,7 +87,7 @@ schema.`,
 	f.IntVar(&o.port, "port", serve.Port, "listen on this `PORT`; 0 for a free one")
 	f.StringSliceVar(&o.listen, "listen", []string{"127.0.0.1"}, "listen on these `ADDRESSES` of the machine; beyond loopback with a token")
 	f.StringVar(&o.tokenFile, "token-file", "", "ask for the token in this `FILE`, on loopback too")
-	f.StringSliceVar(&o.hosts, "host", nil, "answer to these `NAMES` too, beside localhost")
+	f.StringSliceVar(&o.hosts, "host", nil, "answer to these `NAMES` or addresses too, beside localhost")
 	f.StringSliceVar(&o.origins, "cors", nil, "let pages of these `ORIGINS` read what is served, such as http://localhost:5173, or * for all")
 	f.BoolVar(&o.credentials, "cors-credentials", false, "with --cors: with cookies too")
 	f.BoolVar(&o.dotfiles, "dotfiles", false, "serve files and folders whose name begins with a dot")
@@ -123,11 +123,12 @@ func (o serveOptions) options(dir string) (serve.Options, error) {
 	case o.json && o.quiet:
 		return options, errors.New("--json and --quiet: write one of them")
 	}
-	for _, host := range o.hosts {
-		if host == "" || strings.ContainsAny(host, ":/*@ []") {
-			return options, fmt.Errorf("--host %q: write a name without port and path, such as dev.example.test", host)
+	for _, text := range o.hosts {
+		host, err := parseHost(text)
+		if err != nil {
+			return options, err
 		}
-		options.Hosts = append(options.Hosts, strings.ToLower(host))
+		options.Hosts = append(options.Hosts, host)
 	}
 	var err error
 	if options.CORS, err = o.policy(); err != nil {
@@ -150,6 +151,20 @@ func (o serveOptions) options(dir string) (serve.Options, error) {
 		options.Token = serve.NewToken()
 	}
 	return options, nil
+}
+
+// parseHost brings a name or an address into the form that browsers send as a host.
+func parseHost(text string) (string, error) {
+	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil && addr.Zone() == "" { // URLs have no zones
+		return addr.Unmap().String(), nil
+	}
+	host := strings.ToLower(strings.TrimSuffix(text, "."))
+	emptyLabel := slices.Contains(strings.Split(host, "."), "")
+	// A name is right where it is that of an origin.
+	if origin, err := cors.ParseOrigin("http://" + host); err != nil || origin != "http://"+host || strings.Contains(host, ":") || emptyLabel {
+		return "", fmt.Errorf("--host %q: write a name without port and path, such as dev.example.test, what is beyond ASCII as xn--…, or an address", text)
+	}
+	return host, nil
 }
 
 // policy lets the pages of the origins do what an API needs.

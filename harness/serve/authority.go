@@ -47,13 +47,21 @@ func newAuthority(hosts []string, addresses []netip.Addr) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
+	var names []string
+	addresses = append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, addresses...)
+	for _, host := range hosts {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			addresses = append(addresses, addr)
+		} else {
+			names = append(names, host)
+		}
+	}
 	a := &authority{key: key, hosts: hosts, byName: map[string]*tls.Certificate{}}
 	template := validity(pkix.Name{CommonName: "loopcheck serve, made " + time.Now().UTC().Format(time.RFC3339)})
 	template.IsCA, template.BasicConstraintsValid, template.MaxPathLenZero = true, true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	template.PermittedDNSDomainsCritical = true
-	template.PermittedDNSDomains = append([]string{"localhost"}, hosts...)
-	addresses = append([]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, addresses...)
+	template.PermittedDNSDomains = append([]string{"localhost"}, names...)
 	template.PermittedIPRanges = []*net.IPNet{{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)}}
 	for _, addr := range addresses {
 		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(addr.BitLen(), addr.BitLen())})
@@ -66,7 +74,7 @@ func newAuthority(hosts []string, addresses []netip.Addr) (*authority, error) {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	a.general, err = a.issue(append([]string{"localhost"}, hosts...), addresses)
+	a.general, err = a.issue(append([]string{"localhost"}, names...), addresses)
 	return a, err
 }
 
@@ -95,7 +103,11 @@ func (a *authority) issue(names []string, addresses []netip.Addr) (*tls.Certific
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key}, nil
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, a.certificate.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 func (a *authority) config() *tls.Config {
@@ -106,20 +118,40 @@ func (a *authority) config() *tls.Config {
 // take no wildcard right below a top-level domain.
 func (a *authority) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := hello.ServerName
-	if name == "" || a.general.Leaf != nil && a.general.Leaf.VerifyHostname(name) == nil || !a.hosts.Allows(name) {
+	if name == "" || a.general.Leaf.VerifyHostname(name) == nil || !a.hosts.Allows(name) {
 		return a.general, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if known, ok := a.byName[name]; ok {
+	if known := a.known(name); known != nil {
 		return known, nil
 	}
+	// Without the lock: who asks for many names holds up nobody else.
 	made, err := a.issue([]string{name}, nil)
 	if err != nil {
 		return nil, err
 	}
-	if len(a.byName) < maxCertificates {
-		a.byName[name] = made
+	return a.keep(name, made), nil
+}
+
+func (a *authority) known(name string) *tls.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byName[name]
+}
+
+// keep returns the certificate of a name that is kept: another, where somebody was
+// quicker. Where there are too many, any one of them goes.
+func (a *authority) keep(name string, made *tls.Certificate) *tls.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.byName[name]; ok {
+		return known
 	}
-	return made, nil
+	if len(a.byName) >= maxCertificates {
+		for other := range a.byName {
+			delete(a.byName, other)
+			break
+		}
+	}
+	a.byName[name] = made
+	return made
 }

@@ -52,6 +52,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token := r.URL.Query().Get(tokenKey)
 	if !g.fits(token) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="loopcheck serve"`)
+		hangUp(w)
 		http.Error(w, "this server asks for its token: open the address that it printed, or send Authorization: Bearer TOKEN", http.StatusUnauthorized)
 		return
 	}
@@ -71,6 +72,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bare.URL = &u
 	g.next.ServeHTTP(w, &bare)
 }
+
+// hangUp ends the connection after the answer: who is not let in keeps no place of
+// Limits.Connections.
+func hangUp(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
 // withoutToken takes the token out of a query, or puts something in its place.
 func withoutToken(query, instead string) string {
@@ -98,7 +103,7 @@ func (s *Server) addressed(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		hangUp(w)
 		http.Error(w, fmt.Sprintf("this server is not %q: ask for localhost, or start it with --host NAME", r.Host), http.StatusMisdirectedRequest)
 	})
 }

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/probe/cors"
@@ -25,6 +27,9 @@ func TestTheHostIsChecked(t *testing.T) {
 		got := get(t, r.url+"a.txt", "Host", host)
 		if got.StatusCode != want {
 			t.Errorf("%s: %d, want %d", host, got.StatusCode, want)
+		}
+		if got.Close != (want == 421) {
+			t.Errorf("%s: %d, and the connection ends: %v", host, got.StatusCode, got.Close)
 		}
 		if body := bodyOf(t, got); want == 421 && !strings.Contains(body, "--host NAME") {
 			t.Errorf("%s: %q", host, body)
@@ -63,6 +68,9 @@ func TestTheTokenIsAskedFor(t *testing.T) {
 			got := do(t, stay, http.MethodGet, r.url+c.path, c.header...)
 			if got.StatusCode != c.status || got.Header.Get("Location") != c.location {
 				t.Errorf("%d to %q", got.StatusCode, got.Header.Get("Location"))
+			}
+			if got.Close != (c.status == 401) {
+				t.Errorf("%d, and the connection ends: %v", got.StatusCode, got.Close)
 			}
 			if c.status == 401 && got.Header.Get("WWW-Authenticate") == "" {
 				t.Error("it does not say how to authenticate (RFC 9110 15.5.2)")
@@ -147,7 +155,7 @@ func TestTLS(t *testing.T) {
 
 // The authority's certificate is good for nobody else.
 func TestTheAuthorityIsConstrained(t *testing.T) {
-	a, err := newAuthority([]string{"dev.example"}, []netip.Addr{loopback})
+	a, err := newAuthority([]string{"dev.example", "192.0.2.7", "fd00::7"}, []netip.Addr{loopback})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +174,78 @@ func TestTheAuthorityIsConstrained(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for name, own := range map[string]bool{"a.localhost": true, "example.com": false, "": false} {
+	for host, want := range map[string]bool{"192.0.2.7": true, "[fd00::7]": true, "127.0.0.1": true, "dev.example": true, "192.0.2.8": false} {
+		_, err := a.general.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
+		if (err == nil) != want {
+			t.Errorf("the general certificate and %s: %v", host, err)
+		}
+	}
+	if names := a.general.Leaf.DNSNames; !slices.Equal(names, []string{"localhost", "dev.example"}) {
+		t.Errorf("its names are %q", names)
+	}
+	for name, own := range map[string]bool{"a.localhost": true, "example.com": false, "": false, "localhost": false, "LocalHost": false, "dev.example": false} {
 		got, err := a.choose(&tls.ClientHelloInfo{ServerName: name})
 		if err != nil || (got != a.general) != own {
 			t.Errorf("%q has a certificate of its own: %v, %v", name, got != a.general, err)
+		}
+	}
+}
+
+// However many names are asked for, one that is asked for again is kept.
+func TestCertificatesAreKept(t *testing.T) {
+	a, err := newAuthority(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	choose := func(name string) *tls.Certificate {
+		t.Helper()
+		made, err := a.choose(&tls.ClientHelloInfo{ServerName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	for i := range maxCertificates + 10 {
+		choose(fmt.Sprintf("n%d.localhost", i))
+	}
+	if first := choose("app.localhost"); first != choose("app.localhost") {
+		t.Error("a certificate is made each time")
+	}
+	if len(a.byName) != maxCertificates {
+		t.Errorf("%d are kept", len(a.byName))
+	}
+	var together sync.WaitGroup
+	made := make([]*tls.Certificate, 4)
+	for i := range made {
+		together.Go(func() { made[i], _ = a.choose(&tls.ClientHelloInfo{ServerName: "at-once.localhost"}) })
+	}
+	together.Wait()
+	for _, one := range made {
+		if one == nil || one != made[0] {
+			t.Errorf("those who ask at once get %p and %p", one, made[0])
+		}
+	}
+}
+
+// Of HTTP/2, which has no such header, the connection ends too (RFC 9113 6.8).
+func TestWhoIsNotLetInKeepsNoPlace(t *testing.T) {
+	limits := DefaultLimits
+	limits.Connections = 1
+	for _, secure := range []bool{false, true} {
+		r := start(t, Options{Dir: t.TempDir(), TLS: secure, Token: token, Limits: limits})
+		var idle []*http.Client
+		for range 3 {
+			client := &http.Client{
+				Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true},
+				Timeout:   patience,
+			}
+			idle = append(idle, client)
+			if got := do(t, client, http.MethodGet, r.url); got.StatusCode != 401 || (got.ProtoMajor == 2) != secure {
+				t.Errorf("TLS %v: %s %d", secure, got.Proto, got.StatusCode)
+			}
+		}
+		for _, client := range idle {
+			client.CloseIdleConnections()
 		}
 	}
 }

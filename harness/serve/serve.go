@@ -42,8 +42,9 @@ type Options struct {
 	// and Port.
 	Inherited []net.Listener
 
-	// Hosts are the names that the server is called by beside localhost and the
-	// address that a request came to.
+	// Hosts are the names and addresses that the server is called by beside localhost
+	// and the address that a request came to, as browsers send them: in lower case,
+	// in ASCII, without a port and brackets.
 	Hosts []string
 	// Token has to come with each request; empty asks for none.
 	Token string
@@ -53,9 +54,9 @@ type Options struct {
 	TLS bool
 
 	Limits Limits
-	// Log is told of each request when it has ended, one at a time.
+	// Log is told of each request when it has ended, one at a time; nil for nobody.
 	Log func(Entry)
-	// Say is told in a line of what else happens, one at a time.
+	// Say is told in a line of what else happens, one at a time; nil for nobody.
 	Say func(string)
 }
 
@@ -66,7 +67,6 @@ type Server struct {
 	routesDir *os.Root // of Options.Routes
 	files     *files.Handler
 	routes    atomic.Pointer[mock.Handler]
-	read      atomic.Pointer[state] // of Options.Routes when it was read
 	authority *authority
 	pool      *pool
 	listeners []net.Listener
@@ -74,6 +74,9 @@ type Server struct {
 	stop      chan struct{} // closed when the server begins to stop
 	active    atomic.Int64
 	mu        sync.Mutex // of Log and Say
+
+	reloading sync.Mutex // of what follows, and of setting routes
+	read      state      // of Options.Routes when it was read
 }
 
 // New reads what is to be served. Nothing listens yet. An error of the user's making
@@ -143,7 +146,25 @@ func (s *Server) close() {
 // Reload reads the routes anew. Where they are not right those that are there stay,
 // and the error says why.
 func (s *Server) Reload() error {
-	s.read.Store(new(stateOf(s.options.Routes))) // before: what changes meanwhile is read again
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	return s.reload(stateOf(s.options.Routes))
+}
+
+// reloadChanged is Reload where the file is not as it was when it was read last.
+func (s *Server) reloadChanged() (changed bool, err error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	now := stateOf(s.options.Routes)
+	if now == s.read {
+		return false, nil
+	}
+	return true, s.reload(now)
+}
+
+// reload needs the state of before: what changes meanwhile is read again.
+func (s *Server) reload(before state) error {
+	s.read = before
 	f, err := mock.ReadFile(s.options.Routes, s.routesDir)
 	if err != nil {
 		return err
@@ -302,6 +323,9 @@ func (e errorLines) Write(line []byte) (int, error) {
 }
 
 func (s *Server) say(line string) {
+	if s.options.Say == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.options.Say(line)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -203,6 +204,61 @@ func TestRoutesAreReadAnew(t *testing.T) {
 	g.Expect(now()).To(Equal("the second"))
 	write("routes: [{route: /a, text: third}]")
 	g.Eventually(now).WithTimeout(patience).Should(Equal("third"))
+}
+
+// Of reloads that happen at once, as at a change and SIGHUP, the last to look wins.
+func TestReloadsAtOnce(t *testing.T) {
+	const writers, rounds = 8, 50
+	path := filepath.Join(folderWith(t, map[string]string{"routes.yaml": "routes: [{route: /, status: 200}]"}), "routes.yaml")
+	s, err := New(Options{Routes: path, Limits: DefaultLimits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if changed, err := s.reloadChanged(); changed || err != nil {
+		t.Errorf("a file that is as it was is read anew: %v", err)
+	}
+	for round := range rounds {
+		var together sync.WaitGroup
+		for i := range writers {
+			together.Go(func() {
+				written := fmt.Sprintf("%s.%d", path, i)
+				if err := os.WriteFile(written, fmt.Appendf(nil, "routes: [{route: /, text: %d of %d}]", i, round), 0o644); err != nil {
+					t.Error(err)
+				}
+				if err := os.Rename(written, path); err != nil {
+					t.Error(err)
+				}
+				if err := s.Reload(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		together.Wait()
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		s.answer(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if got := w.Body.String(); got == "" || !strings.Contains(string(content), "text: "+got+"}") {
+			t.Fatalf("%q is answered by the routes %s", got, content)
+		}
+	}
+}
+
+// A server that nobody listens to has nowhere to tell of what happens.
+func TestNobodyIsTold(t *testing.T) {
+	path := filepath.Join(folderWith(t, map[string]string{"routes.yaml": "routes: [{route: /, text: x}]"}), "routes.yaml")
+	s, err := New(Options{Routes: path, Limits: DefaultLimits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	before := s.routes.Load()
+	if s.ReloadAndSay(); s.routes.Load() == before {
+		t.Error("the routes are not read anew")
+	}
 }
 
 func TestTheLogTells(t *testing.T) {

@@ -21,15 +21,17 @@ func (s *Server) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if stateOf(s.options.Routes) != *s.read.Load() {
-			s.ReloadAndSay()
+		if changed, err := s.reloadChanged(); changed {
+			s.sayReloaded(err)
 		}
 	}
 }
 
 // ReloadAndSay is Reload that says what came of it.
-func (s *Server) ReloadAndSay() {
-	if err := s.Reload(); err != nil {
+func (s *Server) ReloadAndSay() { s.sayReloaded(s.Reload()) }
+
+func (s *Server) sayReloaded(err error) {
+	if err != nil {
 		s.say("the routes that are there stay: " + err.Error())
 		return
 	}

@@ -63,8 +63,8 @@ func isPage(r *http.Request, clean string) bool {
 	return path.Ext(clean) == "" || strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// refuse says no more than that there is nothing, where a file may not be read and
-// where a link leads out of the folder as well.
+// refuse says where a file may not be read. Of a link that leads out of the folder it
+// says no more than that there is nothing.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -100,7 +100,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, clean string) er
 	slashed := strings.HasSuffix(r.URL.Path, "/")
 	switch {
 	case info.IsDir() && !slashed:
-		redirect(w, r, path.Base(clean)+"/")
+		redirect(w, r, strings.TrimSuffix(clean, "/")+"/")
 		return nil
 	case info.IsDir():
 		err := h.servePage(w, r, path.Join(clean, indexPage))
@@ -109,7 +109,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, clean string) er
 		}
 		return err
 	case slashed:
-		redirect(w, r, "../"+path.Base(clean))
+		redirect(w, r, clean)
 		return nil
 	}
 	send(w, r, f, info)
@@ -130,8 +130,9 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request, clean string
 	return nil
 }
 
-// redirect leads to a relative path, which no trick with slashes turns into another
-// host.
+// redirect leads to a path that path.Clean made of one that begins with a slash: it
+// begins with one slash alone, and a backslash in it is escaped, so that no browser
+// takes it for another host.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
 	u := url.URL{Path: to, RawQuery: r.URL.RawQuery}
 	w.Header().Set("Location", u.String())

@@ -121,11 +121,17 @@ func TestServes(t *testing.T) {
 func TestRedirects(t *testing.T) {
 	h := handlerOf(t, map[string]string{"docs/": "", "evil.example/": "", "a:b/": "", "a.txt": "x"})
 	for target, want := range map[string]string{
-		"/docs":          "docs/",
-		"/docs?x=1":      "docs/?x=1",
-		"//evil.example": "evil.example/",
-		"/a:b":           "./a:b/",
-		"/a.txt/":        "../a.txt",
+		"/docs":             "/docs/",
+		"/docs?x=1":         "/docs/?x=1",
+		"//evil.example":    "/evil.example/",
+		"/a:b":              "/a:b/",
+		"/a.txt/":           "/a.txt",
+		"//docs/..//a.txt/": "/a.txt",
+		"/.":                "/",
+		"/a/..":             "/",
+		"//..?x=1":          "/?x=1",
+		"/docs/.":           "/docs/",
+		"":                  "/",
 	} {
 		got := ask(t, h, target)
 		if to := got.Header.Get("Location"); got.StatusCode != http.StatusMovedPermanently || to != want {

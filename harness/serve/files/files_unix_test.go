@@ -52,6 +52,14 @@ func TestLinksAndPipes(t *testing.T) {
 	}
 }
 
+// Browsers take a backslash for a slash.
+func TestABackslashLeadsToNoOtherHost(t *testing.T) {
+	h := handlerOf(t, map[string]string{`\evil.example/`: ""})
+	if to := ask(t, h, `/\evil.example`).Header.Get("Location"); to != "/%5Cevil.example/" {
+		t.Errorf("it leads to %q", to)
+	}
+}
+
 func TestWhatMayNotBeRead(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may read everything")
