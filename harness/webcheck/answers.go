@@ -29,6 +29,9 @@ func answers(_ context.Context, i *inspector, c *report.Check) {
 	if i.redirect != "" {
 		c.Note("redirect", "to %s, not followed: %s", i.redirect, i.notFollowed)
 	}
+	if len(i.withheld) > 0 {
+		c.Note("not sent on", "%s: the redirect led to another origin, %s", strings.Join(i.withheld, ", "), i.url)
+	}
 	if i.page.Status >= http.StatusInternalServerError {
 		c.Break(check.Fail, fmt.Sprintf("GET %s: the status is %d %s", i.url, i.page.Status, http.StatusText(i.page.Status)))
 	}

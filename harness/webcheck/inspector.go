@@ -32,6 +32,8 @@ type inspector struct {
 	pageErr error
 	// redirect is where the page would lead and was not followed, and why.
 	redirect, notFollowed string
+	// withheld are the user's headers that did not go where redirects led.
+	withheld []string
 
 	listeners []listeners.Listener
 	unlisted  error // why listeners are not known
@@ -68,14 +70,36 @@ func (i *inspector) open(ctx context.Context) {
 			i.redirect, i.notFollowed = to, "it is no URL"
 			return
 		}
-		if _, err := ParseTarget(ctx, next.String()); err != nil {
+		there, err := ParseTarget(ctx, next.String())
+		if err != nil {
 			i.redirect, i.notFollowed = to, "it leads elsewhere"
 			return
 		}
-		next.Fragment = ""
-		i.url = next
+		i.leaveOrigin(there.URL)
+		i.url = there.URL
 	}
 	i.pageErr = fmt.Errorf("more than %d redirects, the last to %s", mostRedirects, i.url)
+}
+
+// credentials are the headers that are for the server of the URL alone.
+var credentials = []string{"Authorization", "Cookie"}
+
+// leaveOrigin takes the user's credentials from the headers where a redirect leads to
+// another origin (RFC 9110 15.4; RFC 6454 4).
+func (i *inspector) leaveOrigin(to *url.URL) {
+	from := i.url
+	fromPort, fromErr := portOf(from)
+	toPort, toErr := portOf(to)
+	if from.Scheme == to.Scheme && strings.EqualFold(from.Hostname(), to.Hostname()) && fromPort == toPort && fromErr == nil && toErr == nil {
+		return
+	}
+	i.Header = i.Header.Clone()
+	for _, name := range credentials {
+		if i.Header.Get(name) != "" {
+			i.Header.Del(name)
+			i.withheld = append(i.withheld, name)
+		}
+	}
 }
 
 // findListeners looks for the sockets behind the target.
