@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/web"
 )
@@ -39,6 +40,7 @@ type inspector struct {
 	unlisted  error // why listeners are not known
 	versions  []web.Version
 	timings   []Timing
+	cut       []string // the loads that ended by their time, with requests under way
 	loadErr   error
 }
 
@@ -183,6 +185,17 @@ func (i *inspector) asked() Asked {
 	}
 	return a
 }
+
+// needShorter is what the checks take that read a page again and again.
+var needShorter = check.Need{Name: fmt.Sprintf("a page of up to %d MiB", web.MaxBodyBytes>>20), How: "name a shorter one of the server's in the URL"}
+
+// longBody says how long the page is, of which only the beginning was read.
+func (i *inspector) longBody() string {
+	return fmt.Sprintf("the page has %d bytes", i.pageBytes())
+}
+
+// pageBytes is how long the body of the page is.
+func (i *inspector) pageBytes() int64 { return int64(len(i.page.Body)) + i.page.RestBytes }
 
 // secure says whether the page is served over TLS.
 func (i *inspector) secure() bool { return i.url.Scheme == "https" }

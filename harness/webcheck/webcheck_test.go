@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
 	"github.com/loopcheck/loopcheck/probe/cors"
 	"github.com/loopcheck/loopcheck/probe/iface"
+	"github.com/loopcheck/loopcheck/probe/web"
 )
 
 const (
@@ -354,6 +356,51 @@ func TestHeadersGoWithEachRequest(t *testing.T) {
 	expect(t, found, "WEB-020", check.Pass, "")
 	if seen := found["WEB-001"].Evidence; len(seen) == 0 || !strings.HasPrefix(seen[0].Seen, "200 ") {
 		t.Errorf("evidence %v", seen)
+	}
+}
+
+// A page that takes long, of a server that makes one at a time, is slow and not lost.
+func TestSlowPagesAreNotLost(t *testing.T) {
+	t.Parallel()
+	var one sync.Mutex
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
+		select {
+		case <-time.After(50 * time.Millisecond): // 64 of them take more than a request may
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, "slow")
+	}))
+	found := ask(t, Options{Target: target(t, url), Timeout: time.Second}, "WEB-020")
+	expect(t, found, "WEB-020", check.Pass, "")
+}
+
+// A body that is long and says so has an end, which need not be read.
+func TestALongBodyIsNotEndless(t *testing.T) {
+	t.Parallel()
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "long.bin", time.Time{}, bytes.NewReader(make([]byte, web.MaxBodyBytes+1)))
+	}))
+	found := ask(t, Options{Target: target(t, url)}, "WEB-001", "WEB-005", "WEB-006", "WEB-011", "WEB-020")
+	expect(t, found, "WEB-001", check.Pass, "")
+	expect(t, found, "WEB-005", check.Skip, "the page has 67108865 bytes")
+	expect(t, found, "WEB-006", check.Pass, "")
+	expect(t, found, "WEB-011", check.Pass, "")
+	expect(t, found, "WEB-020", check.Skip, "the page has 67108865 bytes")
+}
+
+// Where no socket listens, who reaches the server is not known.
+func TestAPortWithoutAListener(t *testing.T) {
+	i, err := newInspector(Options{Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	for _, q := range questions {
+		if q.ID == "WEB-003" {
+			expect(t, map[string]report.Check{q.ID: i.answer(t.Context(), q)}, q.ID, check.Skip, "DNAT")
+		}
 	}
 }
 
