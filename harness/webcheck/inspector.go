@@ -157,13 +157,14 @@ func (i *inspector) saw(err error) string {
 	if !ok {
 		return err.Error()
 	}
+	waited := max(i.Timeout, failed.After.Round(time.Second)) // a load may wait for longer
 	switch {
 	case failed.Step == web.Connect && errors.Is(err, errRefused):
 		return "nobody listens there: " + failed.Err.Error()
 	case failed.Step == web.Header && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("it took the connection and answered nothing for %v", i.Timeout)
+		return fmt.Sprintf("it took the connection and answered nothing for %v", waited)
 	case failed.Step == web.Body && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("the body did not end within %v", i.Timeout)
+		return fmt.Sprintf("the body did not end within %v", waited)
 	case errors.Is(err, web.ErrTooLarge):
 		return fmt.Sprintf("the body did not end within %d MiB", web.MaxBodyBytes>>20)
 	}
