@@ -133,7 +133,12 @@ func (s *Server) Kill(ctx context.Context) error {
 }
 
 // Restart starts a server that was killed, at the same places.
-func (s *Server) Restart(ctx context.Context) error { return s.keeper.launch(ctx, s.order) }
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.keeper.launch(ctx, s.order); err != nil || s.order.Name != postgresName {
+		return err
+	}
+	return s.keeper.forgetMemory(ctx)
+}
 
 // Log returns the end of what the server wrote since it was started.
 func (s *Server) Log(ctx context.Context) (string, error) {
