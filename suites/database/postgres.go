@@ -80,7 +80,7 @@ func onlyOwnPostgres(ctx context.Context) database {
 
 func (d database) String() string {
 	if d.own == nil {
-		return usersPostgres.String()
+		return usersPostgres.String() + ", named by --postgres"
 	}
 	return "PostgreSQL at " + d.addr.String()
 }
@@ -158,7 +158,7 @@ func (d database) answered(err error, format string, args ...any) {
 			spec.Skip(check.Need{Name: "a PostgreSQL that takes what is asked", How: how}, refusal.Error())
 		}
 	}
-	Expect(seen(err, d.String())).NotTo(HaveOccurred(), fmt.Sprintf(format, args...))
+	Expect(seen(err, d.String())).NotTo(HaveOccurred(), of(fmt.Sprintf(format, args...), d))
 }
 
 // schema makes a schema of the check's own, which is removed when the check is over.
@@ -240,7 +240,7 @@ var _ = suite.It("lets nobody into PostgreSQL without the password", check.Check
 }, func(ctx SpecContext) {
 	d := postgresServer(ctx)
 	if d.own == nil && d.config.Password == "" {
-		spec.Skip(check.Need{Name: "a PostgreSQL that asks for a password", How: "give it in the DSN: --postgres postgres://USER:PASSWORD@HOST/DATABASE"}, d.String()+" was named without one")
+		spec.Skip(check.Need{Name: "a PostgreSQL that asks for a password", How: "give it in the DSN: --postgres postgres://USER:PASSWORD@HOST/DATABASE"}, usersPostgres.String()+" was named without one")
 	}
 	bounded := spec.Within(ctx, patience)
 	without := func(c *pgx.ConnConfig) { c.Password = "" }

@@ -105,12 +105,20 @@ func (c cache) answered(err error, format string, args ...any) {
 			}
 		}
 	}
-	Expect(seen(err, c.String())).NotTo(HaveOccurred(), fmt.Sprintf(format, args...))
+	Expect(seen(err, c.String())).NotTo(HaveOccurred(), of(fmt.Sprintf(format, args...), c))
+}
+
+// of says of which server something was asked, unless that is said.
+func of(what string, server fmt.Stringer) string {
+	if name := server.String(); !strings.Contains(what, name) {
+		return what + ", of " + name
+	}
+	return what
 }
 
 func (c cache) String() string {
 	if c.own == nil {
-		return usersRedis.String()
+		return usersRedis.String() + ", named by --redis"
 	}
 	return "Redis at " + c.addr.String()
 }
@@ -193,7 +201,7 @@ var _ = suite.It("lets nobody into Redis without the password, and a user to no 
 }, func(ctx SpecContext) {
 	c := redisServer(ctx)
 	if c.own == nil && c.options.Password == "" {
-		spec.Skip(check.Need{Name: "a Redis that asks for a password", How: "set one (requirepass), and give it with --redis redis://:PASSWORD@HOST:PORT"}, c.String()+" was named without one")
+		spec.Skip(check.Need{Name: "a Redis that asks for a password", How: "set one (requirepass), and give it with --redis redis://:PASSWORD@HOST:PORT"}, usersRedis.String()+" was named without one")
 	}
 	bounded := spec.Within(ctx, patience)
 	stranger := func(o *redis.Options) { o.Username, o.Password = "", "" }
