@@ -267,3 +267,35 @@ func TestOthersAreNotKilled(t *testing.T) {
 	close(p.exited)
 	g.Expect(p.kill(t.Context())).To(Succeed())
 }
+
+func TestOldProgramsAreNamed(t *testing.T) {
+	g := NewWithT(t)
+	for output, want := range map[string]int{
+		"initdb (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)":         15,
+		"initdb (PostgreSQL) 9.6.24":                                 9,
+		"Redis server v=5.0.14 sha=00000000:0 malloc=jemalloc-5.1.0": 5,
+		"Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0": 8,
+		"nothing of the kind 3":                                      0,
+	} {
+		number, tells := major(output)
+		g.Expect(number).To(Equal(want), output)
+		g.Expect(tells).To(Equal(want > 0), output)
+	}
+	k, err := Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(k.Close()).To(Succeed()) })
+	program, err := redisProgram()
+	if err != nil {
+		t.Skip(err)
+	}
+	g.Expect(k.newEnough(t.Context(), program, oldestRedis)).To(Succeed())
+	old, ok := errors.AsType[*TooOldError](k.newEnough(t.Context(), program, 1000))
+	g.Expect(ok).To(BeTrue())
+	g.Expect(old.Error()).To(ContainSubstring("version 1000 or a later one is needed"))
+}
+
+func TestNoPasswordIsToldOfAServerThatDoesNotStart(t *testing.T) {
+	g := NewWithT(t)
+	k := &Keeper{password: "secret"}
+	g.Expect(k.startError("redis-server", errEnded, ">>> 'requirepass secret'")).To(MatchError(ContainSubstring(">>> 'requirepass (password)'")))
+}

@@ -59,12 +59,18 @@ const postgresName = "postgres"
 // postgresData is the folder of the cluster, in the keeper's.
 const postgresData = "postgres"
 
+// oldestPostgres is the first version whose initdb has --wal-segsize.
+const oldestPostgres = 11
+
 // MakePostgres makes the files that PostgreSQL starts with, which takes a second or
-// two of a processor. The error is a *MissingError where it is not installed, and
-// a *StartError where it fails.
+// two of a processor. The error is a *MissingError where it is not installed, a
+// *TooOldError, and a *StartError where it fails.
 func (k *Keeper) MakePostgres(ctx context.Context) error {
 	programs, err := postgresPrograms()
 	if err != nil {
+		return err
+	}
+	if err := k.newEnough(ctx, filepath.Join(programs, "initdb"), oldestPostgres); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
@@ -75,7 +81,7 @@ func (k *Keeper) MakePostgres(ctx context.Context) error {
 		"--no-sync", "--no-locale", "-E", "UTF8", "--wal-segsize=1",
 	}
 	if output, err := run.Call(ctx, k.box, "", args); err != nil {
-		return &StartError{Program: args[0], Err: err, Output: output}
+		return k.startError(args[0], err, output)
 	}
 	k.made = true
 	return nil
