@@ -14,6 +14,18 @@ import (
 
 const databaseSuite = "database"
 
+// By these flags a user names a server, and the checks name it in what they saw.
+// What they saw of a server of the run's own is no matter of the user's settings.
+const (
+	postgresFlag = "--postgres"
+	redisFlag    = "--redis"
+)
+
+// usersServer says whether a server was the user's.
+func usersServer(s Symptom) bool {
+	return strings.Contains(s.Message, postgresFlag) || strings.Contains(s.Message, redisFlag)
+}
+
 // databases finds what databases fail for: what the server itself said of it, that
 // nobody listens where a client asks, that a queue of the kernel was too short, or
 // that the kernel forgets or delays a connection.
@@ -36,6 +48,7 @@ var sayings = []struct {
 	says        string
 	id, summary string
 	remedy      Remedy
+	anyServer   bool // and not the user's alone, whose settings the remedy is about
 }{
 	{
 		"no pg_hba.conf entry", "pg-hba-no-line", "PostgreSQL has no line in pg_hba.conf for this client.",
@@ -43,6 +56,7 @@ var sayings = []struct {
 			Command: `f=$(su postgres -c 'psql -Atc "SHOW hba_file"') && echo 'host all all 127.0.0.1/32 scram-sha-256' >>"$f" && su postgres -c 'psql -c "SELECT pg_reload_conf()"'`,
 			Note:    "for ::1 or a unix socket the line is another: see pg_hba_file_rules",
 		},
+		false,
 	},
 	{
 		"pg_hba.conf rejects", "pg-hba-reject", "A line `reject` of pg_hba.conf is for this client.",
@@ -50,34 +64,42 @@ var sayings = []struct {
 			Command: `su postgres -c 'psql -c "SELECT * FROM pg_hba_file_rules WHERE auth_method = '"'reject'"'"'`,
 			Note:    "it shows the line, which somebody has meant to be there",
 		},
+		false,
 	},
 	{
 		"Redis is running in protected mode", "redis-protected-mode", "Redis is in protected mode: without a password it serves 127.0.0.1, ::1 and its unix socket alone.",
 		Remedy{Command: `redis-cli CONFIG SET requirepass "$(openssl rand -hex 24)"`, Note: "write it into redis.conf as well, and give it to the clients"},
+		false,
 	},
 	{
 		"max number of clients reached", "redis-maxclients", "Redis has as many clients as maxclients allows.",
 		Remedy{Command: "redis-cli CONFIG SET maxclients 10000", Note: "`redis-cli CLIENT LIST` shows who they are"},
+		false,
 	},
 	{
 		"sorry, too many clients already", "postgres-max-connections", "PostgreSQL has as many clients as max_connections allows.",
 		Remedy{Command: `su postgres -c 'psql -c "ALTER SYSTEM SET max_connections = 200"' && systemctl restart postgresql`, Note: "pg_stat_activity shows who they are"},
+		false,
 	},
 	{
 		"remaining connection slots are reserved", "postgres-max-connections", "PostgreSQL has as many clients as max_connections allows.",
 		Remedy{Command: `su postgres -c 'psql -c "ALTER SYSTEM SET max_connections = 200"' && systemctl restart postgresql`, Note: "pg_stat_activity shows who they are"},
+		false,
 	},
 	{
 		"MISCONF", "redis-cannot-write", "Redis cannot write its files, and so takes no writes.",
 		Remedy{Command: `df -h "$(redis-cli --raw CONFIG GET dir | tail -n 1)"`, Note: "it shows whether the disk is full; the server's log says what else it may be"},
+		false,
 	},
 	{
 		"could not resize shared memory segment", "shared-memory-full", "The server has no room for its shared memory.",
 		Remedy{Command: "mount -o remount,size=1G /dev/shm", Note: "in a container: `docker run --shm-size=1g`"},
+		true,
 	},
 	{
 		"No space left on device", "disk-full", "The server has no room for its files.",
 		Remedy{Command: "df -h && df -i", Note: "they show which file system is full"},
+		true,
 	},
 }
 
@@ -85,7 +107,7 @@ var sayings = []struct {
 func serverSaid(s Symptom) Diagnosis {
 	for _, saying := range sayings {
 		line, said := lineWith(s.Message, saying.says)
-		if !said || expects(s, saying.id) {
+		if !said || expects(s, saying.id) || !saying.anyServer && !usersServer(s) {
 			continue
 		}
 		saying.remedy.Cause = saying.id
@@ -113,11 +135,15 @@ func lineWith(text, words string) (string, bool) {
 	return "", false
 }
 
-// nobodyListens finds ports that refuse because nobody listens there, and who
-// listens at the same port of other addresses.
+// nobodyListens finds ports of users' servers that refuse because nobody listens
+// there, and who listens at the same port of other addresses.
 func nobodyListens(ctx context.Context, s Symptom) (d Diagnosis) {
-	if !s.says(syscall.ECONNREFUSED) {
+	if !s.says(syscall.ECONNREFUSED) || !usersServer(s) {
 		return d
+	}
+	listens := postgresListens
+	if strings.Contains(s.Message, redisFlag) {
+		listens = redisListens
 	}
 	for _, flow := range s.Flows {
 		if flow.Protocol != "tcp" || flow.To.Port() == 0 {
@@ -128,17 +154,35 @@ func nobodyListens(ctx context.Context, s Symptom) (d Diagnosis) {
 			d.Unseen = append(d.Unseen, Unseen{What: "who listens", Why: err.Error()})
 			return d
 		}
-		if f, found := absent(table, flow.To); found {
+		if f, found := absent(table, flow.To, listens); found {
 			d.Findings = append(d.Findings, f)
 		}
 	}
 	return d
 }
 
-func absent(table *socktable.Table, to netip.AddrPort) (Finding, bool) {
+// listensMore is what has a server start, and what has one that listens elsewhere
+// listen at another address too: where it listens, others may need it.
+type listensMore struct {
+	service string
+	command func(has, more netip.AddrPort) string
+}
+
+var (
+	postgresListens = listensMore{"postgresql", func(_, more netip.AddrPort) string {
+		return fmt.Sprintf(`a=$(su postgres -c 'psql -p %d -Atc "SHOW listen_addresses"') && su postgres -c "psql -p %[1]d -c \"ALTER SYSTEM SET listen_addresses = '${a:+$a, }%s'\"" && systemctl restart postgresql`,
+			more.Port(), more.Addr())
+	}}
+	redisListens = listensMore{"redis-server", func(has, more netip.AddrPort) string {
+		client := fmt.Sprintf("redis-cli -h %s -p %d", has.Addr().Unmap(), has.Port())
+		return fmt.Sprintf(`a=$(%s --raw CONFIG GET bind | tail -n 1) && %[1]s CONFIG SET bind "$a %s"`, client, more.Addr())
+	}}
+)
+
+func absent(table *socktable.Table, to netip.AddrPort, listens listensMore) (Finding, bool) {
 	const id = "database-not-listening"
 	cause := Cause{ID: id, Summary: fmt.Sprintf("Nobody listens on %s.", to), Evidence: []string{fmt.Sprintf("no TCP socket takes what is sent to %s", to)}}
-	remedy := Remedy{Command: "systemctl restart postgresql redis-server", Cause: id, Note: "restart the one that is meant; its log says why it does not run"}
+	remedy := Remedy{Command: "systemctl restart " + listens.service, Cause: id, Note: "its log says why it does not run"}
 	for i := range table.Sockets {
 		socket := &table.Sockets[i]
 		if !socket.Listens() || socket.Local.Port() != to.Port() {
@@ -149,8 +193,8 @@ func absent(table *socktable.Table, to netip.AddrPort) (Finding, bool) {
 		}
 		cause.Summary = fmt.Sprintf("Nobody listens on %s: the server has the port on another address.", to)
 		cause.Evidence = append(cause.Evidence, socket.String())
-		remedy.Command = `su postgres -c 'psql -c "ALTER SYSTEM SET listen_addresses = '"'localhost'"'"' && systemctl restart postgresql`
-		remedy.Note = "of Redis: `redis-cli CONFIG SET bind '127.0.0.1 -::1'`"
+		remedy.Command = listens.command(socket.Local, to)
+		remedy.Note = "it adds the address to those where the server listens; or name one of those in its place"
 	}
 	return Finding{Cause: cause, Remedies: []Remedy{remedy}}, true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,6 +101,25 @@ func (o httpOptions) options(ctx context.Context, url string) (webcheck.Options,
 	return options, err
 }
 
+// withoutValues are the arguments of http with the names alone of the headers, whose
+// values may be secrets.
+func withoutValues(args []string) []string {
+	shown := slices.Clone(args)
+	const flag = "--header"
+	for n, arg := range shown {
+		given, before := arg, ""
+		switch {
+		case strings.HasPrefix(arg, flag+"="):
+			before, given = flag+"=", arg[len(flag)+1:]
+		case n == 0 || args[n-1] != flag:
+			continue
+		}
+		name, _, _ := strings.Cut(given, ":")
+		shown[n] = before + name + ": ..."
+	}
+	return shown
+}
+
 func (a *app) http(url string, o httpOptions) error {
 	ctx, stop := interruptible()
 	options, err := o.options(ctx, url)
@@ -110,7 +130,7 @@ func (a *app) http(url string, o httpOptions) error {
 	if err != nil {
 		return stop.or(err)
 	}
-	result.Tool, result.Command = tool(), append([]string{"loopcheck"}, os.Args[1:]...)
+	result.Tool, result.Command = tool(), append([]string{"loopcheck"}, withoutValues(os.Args[1:])...)
 	stop.enter(printing)
 	if o.json {
 		err = webcheck.JSON(result)(a.stdout)

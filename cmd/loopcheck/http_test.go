@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/harness/report/reporttest"
+	"github.com/loopcheck/loopcheck/harness/webcheck"
 	"github.com/loopcheck/loopcheck/probe/webserver"
 )
 
@@ -17,7 +21,7 @@ func TestHTTPOfARunsOwnServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := loopcheck(t, "http", "http://"+server.Addr().String()+"/", "--json")
+	cmd := loopcheck(t, "http", "http://"+server.Addr().String()+"/", "--json", "--header", "Authorization: Bearer secret-1", "--header=Cookie: session=secret-2")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -25,6 +29,13 @@ func TestHTTPOfARunsOwnServer(t *testing.T) {
 	}
 	if err := reporttest.CheckHTTP(out.Bytes()); err != nil || errs.Len() > 0 {
 		t.Errorf("%v\n%s", err, errs.String())
+	}
+	var result webcheck.Result
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+		t.Fatal(err)
+	}
+	if got := result.Command[4:]; !slices.Equal(got, []string{"--header", "Authorization: ...", "--header=Cookie: ..."}) || strings.Contains(out.String(), "secret-") {
+		t.Errorf("the values of headers are shown: %q", result.Command)
 	}
 }
 

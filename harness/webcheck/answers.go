@@ -25,9 +25,12 @@ func answers(_ context.Context, i *inspector, c *report.Check) {
 		c.Break(check.Fail, fmt.Sprintf("GET %s: %s", i.url, i.saw(i.pageErr)))
 		return
 	}
-	c.Note("status", "%d %s, %d bytes, %s", i.page.Status, http.StatusText(i.page.Status), len(i.page.Body), i.page.Header.Get("Content-Type"))
+	c.Note("status", "%d %s, %d bytes, %s", i.page.Status, http.StatusText(i.page.Status), i.pageBytes(), i.page.Header.Get("Content-Type"))
 	if i.redirect != "" {
 		c.Note("redirect", "to %s, not followed: %s", i.redirect, i.notFollowed)
+	}
+	if len(i.withheld) > 0 {
+		c.Note("not sent on", "%s: the redirect led to another origin, %s", strings.Join(i.withheld, ", "), i.url)
 	}
 	if i.page.Status >= http.StatusInternalServerError {
 		c.Break(check.Fail, fmt.Sprintf("GET %s: the status is %d %s", i.url, i.page.Status, http.StatusText(i.page.Status)))
@@ -68,6 +71,13 @@ func exposed(_ context.Context, i *inspector, c *report.Check) {
 		c.SkipFor(check.Need{Name: "the list of listeners", How: "run it where the socket table can be read"}, i.unlisted.Error())
 		return
 	}
+	if len(i.listeners) == 0 {
+		c.SkipFor(check.Need{
+			Name: "a socket that listens there",
+			How:  "where the page answers all the same, a rule hands the port on (DNAT, as container engines make): see who may use it with `nft list ruleset | grep -e dnat -e redirect`",
+		}, "no socket of this network namespace listens on the port")
+		return
+	}
 	var open []string
 	for _, l := range i.listeners {
 		c.Note("listener", "%s", l)
@@ -81,6 +91,10 @@ func exposed(_ context.Context, i *inspector, c *report.Check) {
 }
 
 func keepsAlive(ctx context.Context, i *inspector, c *report.Check) {
+	if i.page.RestBytes > 0 {
+		c.SkipFor(needShorter, i.longBody())
+		return
+	}
 	const requests = 3
 	kept := 0
 	for n := range requests {

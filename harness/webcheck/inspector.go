@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/web"
 )
@@ -32,11 +33,14 @@ type inspector struct {
 	pageErr error
 	// redirect is where the page would lead and was not followed, and why.
 	redirect, notFollowed string
+	// withheld are the user's headers that did not go where redirects led.
+	withheld []string
 
 	listeners []listeners.Listener
 	unlisted  error // why listeners are not known
 	versions  []web.Version
 	timings   []Timing
+	cut       []string // the loads that ended by their time, with requests under way
 	loadErr   error
 }
 
@@ -68,14 +72,36 @@ func (i *inspector) open(ctx context.Context) {
 			i.redirect, i.notFollowed = to, "it is no URL"
 			return
 		}
-		if _, err := ParseTarget(ctx, next.String()); err != nil {
+		there, err := ParseTarget(ctx, next.String())
+		if err != nil {
 			i.redirect, i.notFollowed = to, "it leads elsewhere"
 			return
 		}
-		next.Fragment = ""
-		i.url = next
+		i.leaveOrigin(there.URL)
+		i.url = there.URL
 	}
 	i.pageErr = fmt.Errorf("more than %d redirects, the last to %s", mostRedirects, i.url)
+}
+
+// credentials are the headers that are for the server of the URL alone.
+var credentials = []string{"Authorization", "Cookie"}
+
+// leaveOrigin takes the user's credentials from the headers where a redirect leads to
+// another origin (RFC 9110 15.4; RFC 6454 4).
+func (i *inspector) leaveOrigin(to *url.URL) {
+	from := i.url
+	fromPort, fromErr := portOf(from)
+	toPort, toErr := portOf(to)
+	if from.Scheme == to.Scheme && strings.EqualFold(from.Hostname(), to.Hostname()) && fromPort == toPort && fromErr == nil && toErr == nil {
+		return
+	}
+	i.Header = i.Header.Clone()
+	for _, name := range credentials {
+		if i.Header.Get(name) != "" {
+			i.Header.Del(name)
+			i.withheld = append(i.withheld, name)
+		}
+	}
 }
 
 // findListeners looks for the sockets behind the target.
@@ -131,13 +157,14 @@ func (i *inspector) saw(err error) string {
 	if !ok {
 		return err.Error()
 	}
+	waited := max(i.Timeout, failed.After.Round(time.Second)) // a load may wait for longer
 	switch {
 	case failed.Step == web.Connect && errors.Is(err, errRefused):
 		return "nobody listens there: " + failed.Err.Error()
 	case failed.Step == web.Header && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("it took the connection and answered nothing for %v", i.Timeout)
+		return fmt.Sprintf("it took the connection and answered nothing for %v", waited)
 	case failed.Step == web.Body && errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("the body did not end within %v", i.Timeout)
+		return fmt.Sprintf("the body did not end within %v", waited)
 	case errors.Is(err, web.ErrTooLarge):
 		return fmt.Sprintf("the body did not end within %d MiB", web.MaxBodyBytes>>20)
 	}
@@ -159,6 +186,17 @@ func (i *inspector) asked() Asked {
 	}
 	return a
 }
+
+// needShorter is what the checks take that read a page again and again.
+var needShorter = check.Need{Name: fmt.Sprintf("a page of up to %d MiB", web.MaxBodyBytes>>20), How: "name a shorter one of the server's in the URL"}
+
+// longBody says how long the page is, of which only the beginning was read.
+func (i *inspector) longBody() string {
+	return fmt.Sprintf("the page has %d bytes", i.pageBytes())
+}
+
+// pageBytes is how long the body of the page is.
+func (i *inspector) pageBytes() int64 { return int64(len(i.page.Body)) + i.page.RestBytes }
 
 // secure says whether the page is served over TLS.
 func (i *inspector) secure() bool { return i.url.Scheme == "https" }

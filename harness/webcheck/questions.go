@@ -11,7 +11,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-001", Title: "answers a GET with a whole response", Grade: check.GradeFail,
 			Source: "RFC 9110 9.3.1; RFC 9112",
-			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most. No answer, none that is HTTP, one without an end within the time-out, and a status of 500 and above fail.",
+			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
 			Why:    "Everything else stands on it. A server that takes the connection and says nothing keeps its clients waiting for as long as they can.",
 			Causes: []string{"the server has not started, or listens on another port or address", "it waits for a database or another service", "another program has the port"},
 			Remedies: []string{
@@ -32,7 +32,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-003", Title: "is reached from this machine alone", Grade: check.GradeAdvice,
 			Source: "ip(7), INADDR_ANY",
-			Asks:   "Looks up the socket that listens on the port, and what it is bound to. This needs no connection.",
+			Asks:   "Looks up the socket that listens on the port, and what it is bound to. This needs no connection. Where no socket listens, as where a rule hands the port on, it is left open.",
 			Why:    "A development server that is bound to every interface is open to everyone in the same network, mostly without a log-in.",
 			Causes: []string{"the server's default, or `--host 0.0.0.0`", "a published container port without an address (-p 8080:8080 in the place of -p 127.0.0.1:8080:8080)"},
 			Remedies: []string{
@@ -203,7 +203,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-020", Title: "loses no request over 1 and 64 connections", Grade: check.GradeFail,
 			Source: "RFC 9110 15",
-			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each. Each has to be answered with the status of the first one. The figures are in the table of timings.",
+			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each, and longer where they are slower than the first one. Each that ends in that time has to be answered with the status of the first one. The figures are in the table of timings.",
 			Why:    "A browser opens six connections to a host, and a few tabs make dozens. A server that resets or refuses some of them fails at random.",
 			Causes: []string{"a backlog or limit of connections that is too low", "a server that serves one connection at a time", "a rate limit"},
 			Remedies: []string{

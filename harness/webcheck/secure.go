@@ -29,13 +29,13 @@ const triedVersion = 2 * time.Second
 
 func speaks(ctx context.Context, i *inspector, c *report.Check) {
 	i.versions = append(i.versions, i.page.Version)
-	if i.answersIn(ctx, web.HTTP2, i.url) == nil {
+	if i.answersIn(ctx, web.HTTP2, i.url, min(triedVersion, i.Timeout)) == nil {
 		i.versions = append(i.versions, web.HTTP2)
 	}
 	if port, offered := i.offersHTTP3(); offered {
 		there := *i.url
 		there.Host = net.JoinHostPort(i.url.Hostname(), port)
-		err := i.answersIn(ctx, web.HTTP3, &there)
+		err := i.answersIn(ctx, web.HTTP3, &there, i.Timeout)
 		if err != nil {
 			c.Break(check.Fail, fmt.Sprintf("it offers HTTP/3 on port %s (Alt-Svc: %s), which does not answer: %s", port, i.page.Header.Get("Alt-Svc"), i.saw(err)))
 		} else {
@@ -61,13 +61,13 @@ func (i *inspector) offersHTTP3() (port string, offered bool) {
 	return match[1], true
 }
 
-func (i *inspector) answersIn(ctx context.Context, version web.Version, u *url.URL) error {
+func (i *inspector) answersIn(ctx context.Context, version web.Version, u *url.URL, limit time.Duration) error {
 	client, err := web.New(web.Options{Version: version, TLS: unverified()})
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(ctx, min(triedVersion, i.Timeout))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	response, err := i.askFor(ctx, client, http.MethodGet, u)
 	if err == nil && response.Version != version {
@@ -190,7 +190,14 @@ func expiry(_ context.Context, i *inspector, c *report.Check) {
 }
 
 func underLoad(ctx context.Context, i *inspector, c *report.Check) {
+	if i.page.RestBytes > 0 {
+		c.SkipFor(needShorter, i.longBody())
+		return
+	}
 	i.load(ctx)
+	for _, name := range i.cut {
+		c.Note(name, "ended after %v, with requests under way", stuckAfter*i.Timeout)
+	}
 	var lost []string
 	for _, t := range i.timings {
 		if t.Failed > 0 {

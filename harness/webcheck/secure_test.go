@@ -70,7 +70,7 @@ func TestServersWithTLS(t *testing.T) {
 	t.Run("HTTP/3 that is not there", func(t *testing.T) {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Alt-Svc", `h3=":1"`) }))
 		t.Cleanup(server.Close)
-		found := ask(t, Options{Target: target(t, server.URL)}, ids...)
+		found := ask(t, Options{Target: target(t, server.URL), Timeout: triedVersion}, ids...)
 		expect(t, found, "WEB-004", check.Fail, "it offers HTTP/3 on port 1")
 	})
 	t.Run("HTTP/3", func(t *testing.T) {

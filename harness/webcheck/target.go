@@ -56,6 +56,9 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 		u.Path = "/"
 	}
 	u.Fragment, u.RawFragment = "", ""
+	if at, err := netip.ParseAddr(u.Hostname()); err == nil && at.Unmap().IsUnspecified() {
+		u.Host = loopbackOf(at.Unmap(), u.Port())
+	}
 	target := Target{URL: u}
 	target.Addresses, err = local(ctx, u)
 	switch other, isOther := errors.AsType[*web.NotLocalError](err); {
@@ -65,6 +68,20 @@ func ParseTarget(ctx context.Context, text string) (Target, error) {
 		return refuse(fmt.Sprintf("names no host of this machine (%s)", reason(err)), "write localhost, an address of this machine, or a name of the hosts file")
 	}
 	return target, nil
+}
+
+// loopbackOf is the host of a URL for a server that is bound to every address of a
+// family, which is no address to connect to: it answers on loopback (ip(7),
+// INADDR_ANY). The port may be empty.
+func loopbackOf(unspecified netip.Addr, port string) string {
+	host := "127.0.0.1"
+	if unspecified.Is6() {
+		host = "[::1]"
+	}
+	if port == "" {
+		return host
+	}
+	return host + ":" + port
 }
 
 // portOf is the port of a URL, or that of its scheme.
@@ -83,7 +100,8 @@ func portOf(u *url.URL) (uint16, error) {
 }
 
 // local returns the addresses that a URL stands for. The error wraps a
-// *web.NotLocalError where one of them is not the machine's own.
+// *web.NotLocalError where one of them is not the machine's own. What the machine has
+// not got, as ::1 without IPv6, is left out where it has another.
 func local(ctx context.Context, u *url.URL) ([]netip.AddrPort, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -95,17 +113,23 @@ func local(ctx context.Context, u *url.URL) ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []netip.AddrPort
+	var all, absent []netip.AddrPort
 	for _, addr := range addrs {
 		addr = addr.Unmap()
-		// What is bound to no address answers on loopback (ip(7), INADDR_ANY).
-		if own, _, err := iface.Owns(addr); !addr.IsUnspecified() && !(addr.Is4() && addr.IsLoopback()) && (err != nil || !own) {
-			if err != nil {
-				return nil, fmt.Errorf("find out whether %s is an address of this machine: %w", addr, err)
-			}
+		own, _, err := iface.Owns(addr)
+		switch {
+		case err == nil && own, addr.Is4() && addr.IsLoopback():
+			all = append(all, netip.AddrPortFrom(addr, port))
+		case addr.IsLoopback(): // never leaves the machine (RFC 4291 2.5.3)
+			absent = append(absent, netip.AddrPortFrom(addr, port))
+		case err != nil:
+			return nil, fmt.Errorf("find out whether %s is an address of this machine: %w", addr, err)
+		default:
 			return nil, &web.NotLocalError{Addr: addr}
 		}
-		all = append(all, netip.AddrPortFrom(addr, port))
+	}
+	if len(all) == 0 {
+		all = absent
 	}
 	if len(all) == 0 {
 		return nil, &net.AddrError{Err: "no address", Addr: u.Hostname()}

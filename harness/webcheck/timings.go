@@ -17,6 +17,10 @@ const (
 	mostRequests  = 500
 	// manyConnections are what a browser's tabs, a proxy or a crawler open.
 	manyConnections = 64
+	// beginFor is how long a load begins requests, where they take longer than the first
+	// one did; or beginRounds of the first one's time, so that one follows another.
+	beginFor    = 5 * loadTime
+	beginRounds = 1.5
 	// stuckAfter is how many requests' time-outs a load may take in all.
 	stuckAfter = 3
 )
@@ -73,25 +77,49 @@ func (i *inspector) load(ctx context.Context) {
 	}
 }
 
+// slowest is how long the page took at most while nothing else was asked for.
+func (i *inspector) slowest() time.Duration {
+	var slowest time.Duration
+	for _, t := range i.timings {
+		if t.Connections == 1 {
+			slowest = max(slowest, t.Total.Max)
+		}
+	}
+	if slowest == 0 {
+		return i.page.Timings.Total
+	}
+	return slowest
+}
+
 func (i *inspector) measure(ctx context.Context, cold bool, connections int) error {
 	t := Timing{Cold: cold, Connections: connections, Errors: []string{}}
 	each := int(loadTime / max(i.page.Timings.Total, time.Microsecond) / time.Duration(connections))
 	t.Requests = connections * min(max(each, leastRequests), mostRequests)
-	ctx, cancel := context.WithTimeout(ctx, stuckAfter*i.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, stuckAfter*i.Timeout)
 	defer cancel()
 	result, err := web.Plan{
 		URL: i.url.String(), Requests: t.Requests, Connections: connections,
 		Options: web.Options{Version: web.HTTP1, TLS: unverified(), Fresh: cold, Connections: connections},
-		Header:  i.Header, Timeout: i.Timeout,
+		Header:  i.Header,
+		// A server may serve one at a time: then the last waits for all others.
+		Timeout: i.Timeout + time.Duration(connections-1)*i.slowest(),
+		Begin:   max(beginFor, time.Duration(beginRounds*float64(i.page.Timings.Total))),
+		Discard: true,
 		Wrong: func(r *web.Response) error {
 			if r.Status != i.page.Status {
 				return fmt.Errorf("status %d, where the first answer had %d", r.Status, i.page.Status)
 			}
 			return nil
 		},
-	}.Run(ctx)
-	if err != nil {
+	}.Run(bounded)
+	if err != nil && (ctx.Err() != nil || bounded.Err() == nil) {
 		return fmt.Errorf("%s, %d requests: %w", t.Name(), t.Requests, err)
+	}
+	if t.Requests = result.Answered + result.Failed; t.Requests == 0 {
+		return fmt.Errorf("%s: no request was answered within %v", t.Name(), stuckAfter*i.Timeout)
+	}
+	if err != nil {
+		i.cut = append(i.cut, t.Name())
 	}
 	t.Failed, t.RatePerS = result.Failed, result.RatePerS()
 	for _, e := range result.Errors {

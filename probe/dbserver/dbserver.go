@@ -63,11 +63,22 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is not installed: looked for it in %s", e.Program, e.Looked)
 }
 
+// TooOldError says that the program that is installed is too old.
+type TooOldError struct {
+	Program string
+	Has     int // its major version
+	Needs   int // the oldest that does
+}
+
+func (e *TooOldError) Error() string {
+	return fmt.Sprintf("%s is of version %d, and version %d or a later one is needed", e.Program, e.Has, e.Needs)
+}
+
 // StartError says that a server did not start, or that its files were not made.
 type StartError struct {
 	Program string
 	Err     error
-	Output  string // the end of what it wrote
+	Output  string // the end of what it wrote, without the password
 }
 
 func (e *StartError) Error() string {

@@ -121,6 +121,11 @@ func TestServersServe(t *testing.T) {
 			g.Expect(s.Log(t.Context())).To(ContainSubstring("eady to accept connections"))
 		}
 		serves()
+		var segment int
+		if k.box.Facts().Plain {
+			segment, _, err = k.segment()
+			g.Expect(err).NotTo(HaveOccurred())
+		}
 		g.Expect(k.Close()).To(Succeed())
 		for _, s := range []*Server{redis, postgres} {
 			_, err := net.Dial("tcp", s.Addr.String())
@@ -128,6 +133,8 @@ func TestServersServe(t *testing.T) {
 		}
 		if k.box.Facts().Plain {
 			g.Expect(k.folder).NotTo(BeADirectory())
+			_, err := unix.SysvShmCtl(segment, unix.IPC_STAT, &unix.SysvShmDesc{})
+			g.Expect(err).To(Or(MatchError(unix.EINVAL), MatchError(unix.EIDRM)), "PostgreSQL's shared memory")
 		}
 	})
 }
@@ -217,4 +224,78 @@ func TestNewestPostgresIsTaken(t *testing.T) {
 	t.Cleanup(func() { postgresPlaces = old })
 	postgresPlaces = []string{dir + "/*/bin"}
 	g.Expect(postgresPrograms()).To(HaveSuffix("/17/bin"))
+}
+
+func TestServersThatHaveEndedAreForgotten(t *testing.T) {
+	g := NewWithT(t)
+	k, err := Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(k.Close()).To(Succeed()) })
+	shell := func(script string) order {
+		return order{Name: "shell", Args: []string{"/bin/sh", "-c", script}, Ready: "ready"}
+	}
+	err = k.launch(t.Context(), shell("echo too bad; exit 1"))
+	failed, ok := errors.AsType[*StartError](err)
+	g.Expect(ok).To(BeTrue(), "%v", err)
+	g.Expect(failed.Output).To(Equal("too bad"))
+	g.Expect(written.Call(t.Context(), k.box, "", "shell")).To(BeEmpty())
+
+	o := shell("echo ready; exec tail -f /dev/null")
+	g.Expect(k.launch(t.Context(), o)).To(Succeed())
+	s := Server{running: running{k, o}}
+	g.Expect(s.Kill(t.Context())).To(Succeed())
+	g.Expect(s.Kill(t.Context())).To(Succeed(), "again")
+}
+
+// A process that is nobody's child here is left alone, and so are those under the
+// number of a server that has ended.
+func TestOthersAreNotKilled(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(end(t.Context(), os.Getppid())).To(Succeed())
+
+	child := exec.Command("/bin/sh", "-c", "read -r _")
+	input, err := child.StdinPipe()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(child.Start()).To(Succeed())
+	g.Expect(end(t.Context(), child.Process.Pid)).To(Succeed())
+	g.Expect(syscall.Kill(child.Process.Pid, 0)).To(MatchError(syscall.ESRCH))
+	input.Close()
+
+	ended := exec.Command("/bin/true")
+	g.Expect(ended.Run()).To(Succeed())
+	p := &program{process: ended.Process, exited: make(chan struct{})}
+	close(p.exited)
+	g.Expect(p.kill(t.Context())).To(Succeed())
+}
+
+func TestOldProgramsAreNamed(t *testing.T) {
+	g := NewWithT(t)
+	for output, want := range map[string]int{
+		"initdb (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)":         15,
+		"initdb (PostgreSQL) 9.6.24":                                 9,
+		"Redis server v=5.0.14 sha=00000000:0 malloc=jemalloc-5.1.0": 5,
+		"Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0": 8,
+		"nothing of the kind 3":                                      0,
+	} {
+		number, tells := major(output)
+		g.Expect(number).To(Equal(want), output)
+		g.Expect(tells).To(Equal(want > 0), output)
+	}
+	k, err := Start(t.Context())
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { g.Expect(k.Close()).To(Succeed()) })
+	program, err := redisProgram()
+	if err != nil {
+		t.Skip(err)
+	}
+	g.Expect(k.newEnough(t.Context(), program, oldestRedis)).To(Succeed())
+	old, ok := errors.AsType[*TooOldError](k.newEnough(t.Context(), program, 1000))
+	g.Expect(ok).To(BeTrue())
+	g.Expect(old.Error()).To(ContainSubstring("version 1000 or a later one is needed"))
+}
+
+func TestNoPasswordIsToldOfAServerThatDoesNotStart(t *testing.T) {
+	g := NewWithT(t)
+	k := &Keeper{password: "secret"}
+	g.Expect(k.startError("redis-server", errEnded, ">>> 'requirepass secret'")).To(MatchError(ContainSubstring(">>> 'requirepass (password)'")))
 }

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,9 +36,10 @@ var held struct {
 
 // program is a server.
 type program struct {
-	pid    int
-	log    *process.Tail
-	exited chan struct{} // closed when it was waited for
+	process *os.Process
+	log     *process.Tail
+	exited  chan struct{} // closed when it was waited for
+	silent  chan struct{} // closed when nobody is left who could write
 }
 
 // settle makes the folder of the servers' files and returns its path.
@@ -193,7 +196,7 @@ var launch = sandbox.Register("dbserver/launch", func(ctx context.Context, _ *sa
 		read.Close()
 		return "", err
 	}
-	p := &program{pid: c.Process.Pid, log: &process.Tail{}, exited: make(chan struct{})}
+	p := &program{process: c.Process, log: &process.Tail{}, exited: make(chan struct{}), silent: make(chan struct{})}
 	ready := make(chan struct{})
 	go p.follow(read, o.Ready, ready)
 	go func() {
@@ -211,12 +214,24 @@ var launch = sandbox.Register("dbserver/launch", func(ctx context.Context, _ *sa
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return p.log.String(), errors.Join(err, p.kill(context.Background()))
+	held.Lock()
+	delete(held.programs, o.Name)
+	held.Unlock()
+	err = errors.Join(err, p.kill(context.Background()))
+	select {
+	case <-p.silent:
+	case <-time.After(lastWords):
+	}
+	return p.log.String(), err
 })
+
+// lastWords bounds the reading of what was written by a server that is dead.
+const lastWords = time.Second
 
 // follow reads what a server writes until nobody is left who could, and closes
 // ready when it says that it is.
 func (p *program) follow(read *os.File, says string, ready chan<- struct{}) {
+	defer close(p.silent)
 	defer read.Close()
 	for lines := bufio.NewReader(read); ; {
 		line, err := lines.ReadString('\n')
@@ -246,8 +261,12 @@ var kill = sandbox.Register("dbserver/kill", func(ctx context.Context, _ *sandbo
 func (p *program) kill(ctx context.Context) error {
 	// The server itself comes first, which would start again in their place what
 	// it had lost, and tell the others to end in good order.
-	children := childrenOf(p.pid)
-	if err := unix.Kill(p.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+	children := childrenOf(p.process.Pid)
+	err := p.process.Kill()
+	switch {
+	case errors.Is(err, os.ErrProcessDone):
+		children = nil // the number may be another's by now
+	case err != nil:
 		return fmt.Errorf("kill a server: %w", err)
 	}
 	select {
@@ -278,33 +297,74 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// end kills a process whose parent has been, and waits for it. One that has ended
-// is as good.
+// end kills a process whose parent has been, and waits for it. It is this process's
+// own now, and since nobody else waits for it, its number is no other's. One that
+// is no child has ended.
 func end(ctx context.Context, pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
+	child, err := wait(pid, unix.WNOHANG)
+	if child == pid || errors.Is(err, unix.ECHILD) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open the process %d: %w", pid, err)
+		return fmt.Errorf("look for the process %d: %w", pid, err)
 	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill the process %d: %w", pid, err)
 	}
-	const look = 100 // milliseconds, after which the context is looked at
-	for ctx.Err() == nil {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, look)
-		if n > 0 {
-			// It is this process's own now, and nobody else waits for it.
-			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := wait(pid, 0)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil && !errors.Is(err, unix.ECHILD) {
 			return fmt.Errorf("await the end of the process %d: %w", pid, err)
 		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("await the end of the process %d: %w", pid, ctx.Err())
 	}
-	return fmt.Errorf("await the end of the process %d: %w", pid, ctx.Err())
+}
+
+// wait is wait4(2), which is interrupted by no signal.
+func wait(pid, options int) (child int, err error) {
+	for {
+		if child, err = unix.Wait4(pid, nil, options, nil); !errors.Is(err, unix.EINTR) {
+			return child, err
+		}
+	}
+}
+
+// forget has the kernel remove a segment of System V shared memory when its last
+// process has ended (shmctl(2), IPC_RMID).
+var forget = sandbox.Register("dbserver/forget", func(_ context.Context, _ *sandbox.Inside, segment int) (struct{}, error) {
+	_, err := unix.SysvShmCtl(segment, unix.IPC_RMID, nil)
+	if errors.Is(err, unix.EPERM) && switches() {
+		// Without CAP_SYS_ADMIN, only its owner may.
+		err = asNobody(func() error {
+			_, err := unix.SysvShmCtl(segment, unix.IPC_RMID, nil)
+			return err
+		})
+	}
+	return struct{}{}, err
+})
+
+// asNobody runs f as a thread of the servers' user, which ends with it.
+func asNobody(f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		// The system call is of this thread alone (setresuid(2)).
+		const same = ^uintptr(0)
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, nobody, same); errno != 0 {
+			result <- fmt.Errorf("become the user %d: %w", nobody, errno)
+			return
+		}
+		// It has taken this from the whole process.
+		result <- errors.Join(f(), unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
+	}()
+	return <-result
 }
 
 // written returns the end of what a server wrote.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/freeport"
@@ -120,9 +122,43 @@ func (k *Keeper) launch(ctx context.Context, o order) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if output, err := launch.Call(ctx, k.box, "", o); err != nil {
-		return &StartError{Program: filepath.Base(o.Args[0]), Err: err, Output: output}
+		return k.startError(filepath.Base(o.Args[0]), err, output)
 	}
 	return nil
+}
+
+// startError is a *StartError. A server may quote the line of its settings that it
+// does not like, which may be the password's.
+func (k *Keeper) startError(program string, err error, output string) error {
+	return &StartError{Program: program, Err: err, Output: strings.ReplaceAll(output, k.password, "(password)")}
+}
+
+// newEnough asks a program for its version. The error is a *TooOldError. One that
+// does not tell may be of any.
+func (k *Keeper) newEnough(ctx context.Context, program string, needs int) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	output, err := run.Call(ctx, k.box, "", []string{program, "--version"})
+	if err != nil {
+		return nil // the start tells what is wrong with it
+	}
+	if has, tells := major(output); tells && has < needs {
+		return &TooOldError{Program: filepath.Base(program), Has: has, Needs: needs}
+	}
+	return nil
+}
+
+// told is how initdb, redis-server and valkey-server tell their version.
+var told = regexp.MustCompile(`(?:\(PostgreSQL\) |\bv=)(\d+)`)
+
+// major is the major version in what a program told of its version.
+func major(output string) (number int, tells bool) {
+	match := told.FindStringSubmatch(output)
+	if match == nil {
+		return 0, false
+	}
+	number, err := strconv.Atoi(match[1])
+	return number, err == nil
 }
 
 // Kill ends the server and every process of it by SIGKILL, and waits until they
@@ -133,7 +169,12 @@ func (s *Server) Kill(ctx context.Context) error {
 }
 
 // Restart starts a server that was killed, at the same places.
-func (s *Server) Restart(ctx context.Context) error { return s.keeper.launch(ctx, s.order) }
+func (s *Server) Restart(ctx context.Context) error {
+	if err := s.keeper.launch(ctx, s.order); err != nil || s.order.Name != postgresName {
+		return err
+	}
+	return s.keeper.forgetMemory(ctx)
+}
 
 // Log returns the end of what the server wrote since it was started.
 func (s *Server) Log(ctx context.Context) (string, error) {

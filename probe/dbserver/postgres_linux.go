@@ -53,15 +53,24 @@ func version(path string) int {
 	return 0
 }
 
+// postgresName is the name of its order.
+const postgresName = "postgres"
+
 // postgresData is the folder of the cluster, in the keeper's.
 const postgresData = "postgres"
 
+// oldestPostgres is the first version whose initdb has --wal-segsize.
+const oldestPostgres = 11
+
 // MakePostgres makes the files that PostgreSQL starts with, which takes a second or
-// two of a processor. The error is a *MissingError where it is not installed, and
-// a *StartError where it fails.
+// two of a processor. The error is a *MissingError where it is not installed, a
+// *TooOldError, and a *StartError where it fails.
 func (k *Keeper) MakePostgres(ctx context.Context) error {
 	programs, err := postgresPrograms()
 	if err != nil {
+		return err
+	}
+	if err := k.newEnough(ctx, filepath.Join(programs, "initdb"), oldestPostgres); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
@@ -72,7 +81,7 @@ func (k *Keeper) MakePostgres(ctx context.Context) error {
 		"--no-sync", "--no-locale", "-E", "UTF8", "--wal-segsize=1",
 	}
 	if output, err := run.Call(ctx, k.box, "", args); err != nil {
-		return &StartError{Program: args[0], Err: err, Output: output}
+		return k.startError(args[0], err, output)
 	}
 	k.made = true
 	return nil
@@ -113,38 +122,53 @@ func (k *Keeper) postgres(programs string, port uint16) order {
 		// What was committed is with the kernel, and outlives the server.
 		"fsync=off", "full_page_writes=off", "synchronous_commit=on",
 		"wal_level=minimal", "max_wal_senders=0", "autovacuum=off", "jit=off",
+		// Packages' samples of the configuration have a collector take the log away.
+		"logging_collector=off", "log_destination=stderr",
+		"huge_pages=off",
 		// Files of the cluster, in the place of those in /dev/shm.
 		"dynamic_shared_memory_type=mmap",
 		"tcp_keepalives_idle=1", "tcp_keepalives_interval=1", "tcp_keepalives_count=5",
 	} {
 		args = append(args, "-c", setting)
 	}
-	return order{Name: "postgres", Args: args, Ready: "database system is ready to accept connections"}
+	return order{Name: postgresName, Args: args, Ready: "database system is ready to accept connections"}
 }
 
 // forgetMemory has the kernel remove PostgreSQL's segment of System V shared
-// memory when the last process of it has ended (shmctl(2), IPC_RMID), where no
-// namespace does. Its number is in the line of postmaster.pid that begins with
-// the segment's key (src/include/utils/pidfile.h).
+// memory when the last process of it has ended, where no namespace does.
 func (k *Keeper) forgetMemory(ctx context.Context) error {
 	if !k.box.Facts().Plain {
 		return nil
 	}
+	segment, has, err := k.segment()
+	if err != nil || !has {
+		return err
+	}
+	if _, err := forget.Call(ctx, k.box, "", segment); err != nil {
+		return fmt.Errorf("have PostgreSQL's shared memory removed with it: %w", err)
+	}
+	return nil
+}
+
+// segment is the number of PostgreSQL's segment of System V shared memory, if it
+// has one. It is in the line of postmaster.pid that begins with the segment's key
+// (src/include/utils/pidfile.h).
+func (k *Keeper) segment() (number int, has bool, err error) {
 	text, err := os.ReadFile(filepath.Join(k.folder, postgresData, "postmaster.pid"))
 	if err != nil {
-		return err
+		return 0, false, err
 	}
 	const segmentLine = 6
 	lines := strings.Split(string(text), "\n")
 	if len(lines) <= segmentLine {
-		return nil // it has none
+		return 0, false, nil
 	}
 	fields := strings.Fields(lines[segmentLine])
 	if len(fields) != 2 {
-		return nil
+		return 0, false, nil
 	}
-	if output, err := run.Call(ctx, k.box, "", []string{"ipcrm", "-m", fields[1]}); err != nil {
-		return fmt.Errorf("have PostgreSQL's shared memory removed with it: %w: %s", err, output)
+	if number, err = strconv.Atoi(fields[1]); err != nil {
+		return 0, false, fmt.Errorf("read the number of PostgreSQL's shared memory: %w", err)
 	}
-	return nil
+	return number, true, nil
 }

@@ -22,11 +22,18 @@ func redisProgram() (string, error) {
 	return "", &MissingError{Program: "redis-server", Package: "redis-server", Looked: "PATH, /usr/bin and /usr/local/bin"}
 }
 
+// oldestRedis is the first version that has users (ACL).
+const oldestRedis = 6
+
 // Redis starts Redis, over TLS as well where it was built for that. The error is a
-// *MissingError where it is not installed, and a *StartError where it fails.
+// *MissingError where it is not installed, a *TooOldError, and a *StartError where
+// it fails.
 func (k *Keeper) Redis(ctx context.Context) (*Server, error) {
 	program, err := redisProgram()
 	if err != nil {
+		return nil, err
+	}
+	if err := k.newEnough(ctx, program, oldestRedis); err != nil {
 		return nil, err
 	}
 	s, err := k.redis(ctx, program, true)
@@ -72,7 +79,7 @@ func (k *Keeper) redisSettings(port uint16) []string {
 		fmt.Sprintf("maxclients %d", Clients), "tcp-keepalive 1", "timeout 0", "daemonize no",
 		"requirepass " + k.password,
 		fmt.Sprintf("user %s on >%s ~* &* +@all", User, k.password),
-		fmt.Sprintf("user %s on >%s ~%s* resetchannels -@all +get +set", Guest, k.password, GuestPrefix),
+		fmt.Sprintf("user %s on >%s ~%s* -@all +get +set", Guest, k.password, GuestPrefix),
 	}
 }
 

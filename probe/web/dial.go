@@ -45,8 +45,8 @@ func ownAddress(_ context.Context, _, address string, _ syscall.RawConn) error {
 }
 
 func mustOwn(addr netip.Addr) error {
-	if addr.Is4() && addr.IsLoopback() {
-		return nil // never leaves the machine (RFC 1122 3.2.1.3)
+	if addr.IsLoopback() {
+		return nil // never leaves the machine (RFC 1122 3.2.1.3; RFC 4291 2.5.3)
 	}
 	own, _, err := iface.Owns(addr)
 	if err != nil {

@@ -25,6 +25,11 @@ type Plan struct {
 	Header http.Header
 	// Timeout bounds one request.
 	Timeout time.Duration
+	// Begin is how long requests are begun; 0 is no bound. Those that are under way then
+	// go on to their end.
+	Begin time.Duration
+	// Discard reads the bodies of responses and keeps none: Wrong sees them empty.
+	Discard bool
 	// MaxFailed is how many failures end the load; 0 is no bound.
 	MaxFailed int
 	// Wrong says what is wrong with a response, and nil where nothing is.
@@ -89,7 +94,8 @@ type loader struct {
 }
 
 // Run loads a server. What goes wrong with a request is in the Load: the error is for
-// a plan that cannot be made, and for the end of the context.
+// a plan that cannot be made, and for the end of the context, which comes with the Load
+// up to it. What was under way then has neither been answered nor failed.
 func (p Plan) Run(ctx context.Context) (*Load, error) {
 	if p.Requests < 1 || p.Connections < 1 || p.Timeout <= 0 {
 		return nil, fmt.Errorf("a load of %d requests over %d connections with %v for each: all have to be above 0", p.Requests, p.Connections, p.Timeout)
@@ -105,7 +111,7 @@ func (p Plan) Run(ctx context.Context) (*Load, error) {
 	var workers sync.WaitGroup
 	for range min(p.Connections, p.Requests) {
 		workers.Go(func() {
-			for ctx.Err() == nil && !l.failedEnough() && l.taken.Add(1) <= int64(p.Requests) {
+			for ctx.Err() == nil && (p.Begin <= 0 || time.Since(began) < p.Begin) && !l.failedEnough() && l.taken.Add(1) <= int64(p.Requests) {
 				l.one(ctx)
 			}
 		})
@@ -127,10 +133,13 @@ func (l *loader) failedEnough() bool {
 }
 
 // one makes one request.
-func (l *loader) one(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, l.plan.Timeout)
+func (l *loader) one(whole context.Context) {
+	ctx, cancel := context.WithTimeout(whole, l.plan.Timeout)
 	defer cancel()
 	response, err := l.plan.ask(ctx, l.client)
+	if err != nil && whole.Err() != nil {
+		return // it was the end of the load
+	}
 	if err == nil {
 		err = l.plan.wrong(response)
 	}
@@ -157,6 +166,9 @@ func (p Plan) ask(ctx context.Context, client *Client) (*Response, error) {
 	}
 	if p.Header != nil {
 		r.Header, r.Host = p.Header.Clone(), p.Header.Get("Host")
+	}
+	if p.Discard {
+		return client.ask(ctx, r, dropBody)
 	}
 	return client.Ask(ctx, r)
 }

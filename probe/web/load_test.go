@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -77,6 +78,38 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	load, err := web.Plan{URL: server.URL("/"), Requests: 1000, Connections: 2, Timeout: patience}.Run(ctx)
 	g.Expect(err).To(MatchError(context.DeadlineExceeded))
 	g.Expect(load.Answered).To(BeZero())
+	g.Expect(load.Failed).To(BeZero(), "what was under way")
+}
+
+// However short the time is, each connection has a first request.
+func TestALoadBeginsNoRequestAfterItsTime(t *testing.T) {
+	leaksNothing(t)
+	g := NewWithT(t)
+	server := serve(t, webserver.Config{})
+	load, err := web.Plan{URL: server.URL("/"), Requests: 1_000_000, Connections: 2, Timeout: patience, Begin: 20 * time.Millisecond}.Run(within(t))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(load.Errors).To(BeEmpty())
+	g.Expect(load.Answered).To(BeNumerically(">", 0))
+}
+
+func TestALoadNeedNotKeepBodies(t *testing.T) {
+	leaksNothing(t)
+	g := NewWithT(t)
+	server := serve(t, webserver.Config{})
+	for discard, want := range map[bool]string{false: webserver.Page, true: ""} {
+		load, err := web.Plan{
+			URL: server.URL("/"), Requests: 4, Connections: 2, Timeout: patience, Discard: discard,
+			Wrong: func(r *web.Response) error {
+				if string(r.Body) != want {
+					return fmt.Errorf("the body is %q", r.Body)
+				}
+				return nil
+			},
+		}.Run(within(t))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(load.Errors).To(BeEmpty())
+		g.Expect(load.Answered).To(Equal(4))
+	}
 }
 
 func TestAPlanMustBePossible(t *testing.T) {

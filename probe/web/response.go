@@ -25,6 +25,9 @@ type Response struct {
 	Header  http.Header
 	Trailer http.Header // what came after the body
 	Body    []byte
+	// RestBytes is how much more of the body there is above MaxBodyBytes, which was not
+	// read: Content-Length says so.
+	RestBytes int64
 	// Chunked says that the body came in the chunked transfer coding (RFC 9112 7.1).
 	Chunked bool
 	// Decompressed says that the body came compressed by gzip.
@@ -80,28 +83,48 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTooLarge is the error of a body above MaxBodyBytes.
+// ErrTooLarge is the error of a body above MaxBodyBytes whose length is not known,
+// which may have no end.
 var ErrTooLarge = errors.New("the body is too large to be kept")
 
 // Ask sends a request and reads all of the response, by the end of the context. Any
 // status is a response: the error is for what is none, and is an *Error. Redirections
-// are not followed.
+// are not followed. Of a body whose length is above MaxBodyBytes that much is read.
 func (c *Client) Ask(ctx context.Context, r *http.Request) (*Response, error) {
+	return c.ask(ctx, r, keepBody)
+}
+
+// keepBody reads a body up to one byte above MaxBodyBytes.
+func keepBody(body io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(body, MaxBodyBytes+1))
+}
+
+// dropBody reads a body to its end.
+func dropBody(body io.Reader) ([]byte, error) {
+	_, err := io.Copy(io.Discard, body)
+	return nil, err
+}
+
+func (c *Client) ask(ctx context.Context, r *http.Request, read func(io.Reader) ([]byte, error)) (*Response, error) {
 	response, seen, err := c.begin(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, MaxBodyBytes+1))
+	body, err := read(response.Body)
+	rest := int64(0)
 	if err == nil && len(body) > MaxBodyBytes {
-		err = ErrTooLarge
+		body = body[:MaxBodyBytes]
+		if rest = response.ContentLength - MaxBodyBytes; rest <= 0 {
+			err = ErrTooLarge
+		}
 	}
 	if err != nil {
 		return nil, &Error{r.Method, r.URL.String(), Body, time.Since(seen.began), reason(ctx, err)}
 	}
 	out := &Response{
 		Status: response.StatusCode, Version: Version(response.Proto),
-		Header: response.Header, Trailer: response.Trailer, Body: body,
+		Header: response.Header, Trailer: response.Trailer, Body: body, RestBytes: rest,
 		Chunked:      slices.Contains(response.TransferEncoding, "chunked"),
 		Decompressed: response.Uncompressed,
 		TLS:          response.TLS,

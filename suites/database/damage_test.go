@@ -47,7 +47,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Setup:  altered,
 			Filter: "DB-003 || DB-004 || DB-006 || DB-010 || DB-011 || DB-016",
 			Want: map[string]string{
-				"DB-003": "what was read of 16384 bytes", "DB-004": "", "DB-006": "over TLS", "DB-010": "the MD5 that the server has",
+				"DB-003": "what was read of 16384 bytes", "DB-004": "", "DB-006": "over TLS", "DB-010": "the SHA-256 that the server has",
 				"DB-011": "100000 rows", "DB-016": "over TLS",
 			},
 		},

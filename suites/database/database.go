@@ -122,6 +122,7 @@ func needs(c check.Check, need check.Need) bool {
 type started struct {
 	server *dbserver.Server
 	err    error
+	load   spec.Load // since the start began
 }
 
 var ownRedis, ownPostgres started
@@ -129,17 +130,20 @@ var ownRedis, ownPostgres started
 // use returns the server. It skips the spec where the program is not installed.
 func (s *started) use(ctx context.Context, need check.Need, start func(context.Context) (*dbserver.Server, error)) *dbserver.Server {
 	GinkgoHelper()
-	load := spec.StartLoad()
 	if s.server == nil && s.err == nil {
+		s.load = spec.StartLoad()
 		s.server, s.err = start(ctx)
 	}
 	if missing, ok := errors.AsType[*dbserver.MissingError](s.err); ok {
 		spec.Skip(need, missing.Error())
 	}
+	if old, ok := errors.AsType[*dbserver.TooOldError](s.err); ok {
+		spec.Skip(need, old.Error())
+	}
 	if errors.Is(s.err, errors.ErrUnsupported) {
 		spec.Skip(check.Linux, s.err.Error())
 	}
-	load.ExcuseTimeout(s.err)
+	s.load.ExcuseTimeout(s.err)
 	Expect(s.err).NotTo(HaveOccurred(), "start %s", need.Name)
 	DeferCleanup(s.tell, need.Name)
 	return s.server

@@ -35,6 +35,7 @@ type database struct {
 	own    *dbserver.Server // nil for the user's
 	config *pgx.ConnConfig
 	addr   netip.AddrPort // not valid for a unix socket
+	load   spec.Load      // since the check began to ask
 }
 
 // postgresServer returns the user's, or the run's own.
@@ -48,6 +49,7 @@ func postgresServer(ctx context.Context) database {
 		d.addr = d.own.Addr
 		d.config = ownConfig(d.own)
 	}
+	d.load = spec.StartLoad()
 	flow(d.addr)
 	return d
 }
@@ -80,7 +82,7 @@ func onlyOwnPostgres(ctx context.Context) database {
 
 func (d database) String() string {
 	if d.own == nil {
-		return usersPostgres.String()
+		return usersPostgres.String() + ", named by --postgres"
 	}
 	return "PostgreSQL at " + d.addr.String()
 }
@@ -133,6 +135,7 @@ func (h *heard) Read(p []byte) (int, error) {
 func (d database) connect(ctx context.Context, changes ...func(*pgx.ConnConfig)) *pgx.Conn {
 	GinkgoHelper()
 	conn, err := d.dial(ctx, changes...)
+	d.load.ExcuseTimeout(err)
 	Expect(err).NotTo(HaveOccurred(), "connect to %s", d)
 	DeferCleanup(func() {
 		ctx, cancel := after()
@@ -146,7 +149,8 @@ func (d database) connect(ctx context.Context, changes ...func(*pgx.ConnConfig))
 func (d database) overSocket(c *pgx.ConnConfig) { c.Host = filepath.Dir(d.own.Socket) }
 
 // answered judges the outcome of a statement. It skips the spec where a user's
-// server does not let its user do what the question takes.
+// server does not let its user do what the question takes. Where time ran out on a
+// machine without a processor to spare, nothing is known.
 func (d database) answered(err error, format string, args ...any) {
 	GinkgoHelper()
 	if refusal, ok := errors.AsType[*pgconn.PgError](err); ok && d.own == nil {
@@ -158,7 +162,9 @@ func (d database) answered(err error, format string, args ...any) {
 			spec.Skip(check.Need{Name: "a PostgreSQL that takes what is asked", How: how}, refusal.Error())
 		}
 	}
-	Expect(seen(err, d.String())).NotTo(HaveOccurred(), fmt.Sprintf(format, args...))
+	err = seen(err, d.String())
+	d.load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), of(fmt.Sprintf(format, args...), d))
 }
 
 // schema makes a schema of the check's own, which is removed when the check is over.
@@ -240,7 +246,7 @@ var _ = suite.It("lets nobody into PostgreSQL without the password", check.Check
 }, func(ctx SpecContext) {
 	d := postgresServer(ctx)
 	if d.own == nil && d.config.Password == "" {
-		spec.Skip(check.Need{Name: "a PostgreSQL that asks for a password", How: "give it in the DSN: --postgres postgres://USER:PASSWORD@HOST/DATABASE"}, d.String()+" was named without one")
+		spec.Skip(check.Need{Name: "a PostgreSQL that asks for a password", How: "give it in the DSN: --postgres postgres://USER:PASSWORD@HOST/DATABASE"}, usersPostgres.String()+" was named without one")
 	}
 	bounded := spec.Within(ctx, patience)
 	without := func(c *pgx.ConnConfig) { c.Password = "" }

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -55,12 +56,20 @@ func asksFor(ctx context.Context, to netip.AddrPort) (string, error) {
 	}
 }
 
+// beneath is the kernel's connection under what pgx and the checks put over it.
+func beneath(conn net.Conn) net.Conn {
+	if encrypted, is := conn.(*tls.Conn); is {
+		conn = encrypted.NetConn()
+	}
+	if h, is := conn.(*heard); is {
+		conn = h.Conn
+	}
+	return conn
+}
+
 // cut ends a connection by an RST in the middle of whatever it does.
 func cut(conn *pgx.Conn) error {
-	under := conn.PgConn().Conn()
-	if h, is := under.(*heard); is {
-		under = h.Conn
-	}
+	under := beneath(conn.PgConn().Conn())
 	if tcp, is := under.(*net.TCPConn); is {
 		// The kernel sends RST in the place of FIN (socket(7), SO_LINGER).
 		if err := tcp.SetLinger(0); err != nil {

@@ -64,9 +64,7 @@ func (a *asking) ask(address, method, path string, headers ...string) *web.Respo
 		}
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := a.client.Ask(ctx, r)
-	Expect(err).NotTo(HaveOccurred())
-	return response
+	return send(ctx, a.client, r)
 }
 
 var _ = suite.It("carries the leave to read an answer to the origin that it is for, and to no other", check.Check{

@@ -71,6 +71,11 @@ func TestCrossOriginChecksFailWhereTheyAreNotEnforced(t *testing.T) {
 			Filter:    "HTTP-055",
 			Want:      map[string]string{"HTTP-055": "what went wrong in the browser"},
 		},
+		"a page that hangs": { // the visits beside it have their time
+			Sandboxes: damage.Input("tcp dport 3001 drop"),
+			Filter:    "HTTP-044 || HTTP-053 || HTTP-054 || HTTP-055",
+			Want:      map[string]string{"HTTP-054": "deadline exceeded"},
+		},
 		"connections refused": {
 			Setup:  damage.Input("tcp flags & (syn | ack) == syn reject with tcp reset"),
 			Filter: "HTTP-040 || HTTP-041 || HTTP-042 || HTTP-043",

@@ -14,6 +14,8 @@ import (
 const (
 	read    = "read, 200"
 	refused = "refused"
+	// noAnswer is for a request that ran out of time.
+	noAnswer = "no answer"
 )
 
 // expectAnswers judges what the scripts returned. What is about [::1] is not asked

@@ -137,7 +137,9 @@ var _ = suite.It("carries WebSocket messages both ways, answers a ping, and clos
 		{"an empty message", websocket.MessageText, nil},
 		{"1 MiB in fragments", websocket.MessageBinary, webserver.Pattern(large)},
 	} {
-		writeInFragments(bounded, conn, m.kind, m.message, fragment)
+		err := writeInFragments(bounded, conn, m.kind, m.message, fragment)
+		excuse(load, err)
+		Expect(err).NotTo(HaveOccurred(), "send %s", m.what)
 		kind, got, err := conn.Read(bounded)
 		excuse(load, err)
 		Expect(err).NotTo(HaveOccurred(), "the echo of %s", m.what)
@@ -146,19 +148,33 @@ var _ = suite.It("carries WebSocket messages both ways, answers a ping, and clos
 	}
 
 	closed := conn.CloseRead(bounded) // reads on, for the pong
-	Expect(conn.Ping(bounded)).To(Succeed(), "the pong")
-	Expect(conn.Close(websocket.StatusNormalClosure, "done")).To(Succeed(), "closing with 1000")
-	Eventually(bounded, closed.Done()).Should(BeClosed(), "the end of the connection")
+	err = conn.Ping(bounded)
+	excuse(load, err)
+	Expect(err).NotTo(HaveOccurred(), "the pong")
+	err = conn.Close(websocket.StatusNormalClosure, "done")
+	excuse(load, err)
+	Expect(err).NotTo(HaveOccurred(), "closing with 1000")
+	select {
+	case <-closed.Done():
+	case <-bounded.Done():
+	}
+	excuse(load, bounded.Err())
+	Expect(bounded.Err()).NotTo(HaveOccurred(), "the end of the connection")
 })
 
 // writeInFragments writes a message by pieces, each of which is a frame.
-func writeInFragments(ctx context.Context, conn *websocket.Conn, kind websocket.MessageType, message []byte, size int) {
-	GinkgoHelper()
+func writeInFragments(ctx context.Context, conn *websocket.Conn, kind websocket.MessageType, message []byte, size int) error {
 	w, err := conn.Writer(ctx, kind)
-	Expect(err).NotTo(HaveOccurred())
-	for at := 0; at < len(message); at += size {
-		_, err := w.Write(message[at:min(at+size, len(message))])
-		Expect(err).NotTo(HaveOccurred(), "write bytes %d and on of a message", at)
+	if err != nil {
+		return fmt.Errorf("begin a message: %w", err)
 	}
-	Expect(w.Close()).To(Succeed(), "end a message")
+	for at := 0; at < len(message); at += size {
+		if _, err := w.Write(message[at:min(at+size, len(message))]); err != nil {
+			return fmt.Errorf("write bytes %d and on of a message: %w", at, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("end a message: %w", err)
+	}
+	return nil
 }

@@ -41,12 +41,14 @@ var _ = suite.It("ends connections whose header does not come, and serves others
 		conn.write("GET / HTTP/1.1\r\nHost: loc")
 		slow = append(slow, conn)
 	}
+	load := spec.StartLoad()
 	expectPage(getWhole(bounded, server))
 	for i, conn := range slow {
 		said, err := io.ReadAll(conn.in)
 		if errors.Is(err, syscall.ECONNRESET) {
 			continue // its bytes came after the server's patience was over
 		}
+		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred(), "the end of slow connection %d of %d", i+1, len(slow))
 		if len(said) > 0 {
 			Expect(string(said)).To(HavePrefix("HTTP/1.1 408 "), "what the server said to a slow connection")
@@ -59,12 +61,17 @@ var _ = suite.It("ends connections whose header does not come, and serves others
 func getWhole(ctx context.Context, server *webserver.Server) *web.Response {
 	GinkgoHelper()
 	client := newClient(web.Options{})
-	var response *web.Response
-	Eventually(ctx, func() (err error) {
-		response, err = client.Get(ctx, server.URL("/"))
-		return err
-	}).Should(Succeed(), "GET beside slow connections")
-	return response
+	load := spec.StartLoad()
+	for {
+		response, err := client.Get(ctx, server.URL("/"))
+		if err == nil {
+			return response
+		}
+		if failed, is := errors.AsType[*web.Error](err); !is || failed.Step != web.Header || ctx.Err() != nil {
+			excuse(load, err)
+			Expect(err).NotTo(HaveOccurred(), "GET beside slow connections")
+		}
+	}
 }
 
 var _ = suite.It("answers 408 to a body that stops half-way", check.Check{
@@ -80,7 +87,9 @@ var _ = suite.It("answers 408 to a body that stops half-way", check.Check{
 	conn.write(fmt.Sprintf("POST /sum HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\n0123456789", server.Addr()))
 	response, _ := conn.read(http.MethodPost)
 	Expect(status(response.StatusCode)).To(Equal(status(http.StatusRequestTimeout)), "POST of a body that stops")
+	load := spec.StartLoad()
 	_, err := conn.in.ReadByte()
+	load.ExcuseTimeout(err)
 	Expect(err).To(MatchError(io.EOF), "what comes after the 408")
 })
 
@@ -93,6 +102,7 @@ var _ = suite.It("gives up at its deadline on a server that accepts and never an
 }, func(ctx SpecContext) {
 	bounded := spec.Within(ctx, patience)
 	server, client := serve(bounded, webserver.Config{Silent: true}), newClient(web.Options{})
+	load := spec.StartLoad()
 	var failed *web.Error
 	// A machine that is busy may need longer than the limit to connect.
 	for limit := shortLimit; ; limit *= 2 {
@@ -105,9 +115,14 @@ var _ = suite.It("gives up at its deadline on a server that accepts and never an
 			break
 		}
 	}
+	if failed.Step != web.Header {
+		excuse(load, failed)
+	}
 	Expect(failed.Step).To(Equal(web.Header), "what the client waited for: %v", failed)
 	Expect(failed).To(MatchError(context.DeadlineExceeded))
-	Expect(server.AwaitClosed(bounded)).To(Succeed(), "the end of the connection, at the server")
+	err := server.AwaitClosed(bounded)
+	load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), "the end of the connection, at the server")
 	spec.Evidence("what the client says", "%v", failed.Err)
 })
 
@@ -134,7 +149,9 @@ var _ = suite.It("tells the server that a client has given up", check.Check{
 	giveUp()
 	<-answered.Done()
 	Expect(context.Cause(answered)).To(MatchError(context.Canceled), "what the client says that gave up")
-	Expect(server.AwaitAbandoned(bounded)).To(Succeed(), "the end of the request, at the server")
+	err = server.AwaitAbandoned(bounded)
+	load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), "the end of the request, at the server")
 })
 
 var _ = suite.It("answers 400 to requests that two servers could read in two ways", check.Check{

@@ -84,17 +84,17 @@ var _ = suite.It("speaks TLS 1.2, and nothing older", check.Check{
 	expectTLS(response, tls.VersionTLS12)
 
 	trust.MinVersion, trust.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	err := refusedAt(bounded, server, trust)
+	err := refusedAt(bounded, server.URL("/"), trust)
 	remote, is := errors.AsType[*net.OpError](err)
 	Expect(is && remote.Op == "remote error").To(BeTrueBecause("the handshake of TLS 1.1 did not end with the server's alert: %v", err))
 	spec.Evidence("TLS 1.1", "%v", err)
 })
 
-// refusedAt asks a server for a page, which must fail in the TLS handshake.
-func refusedAt(ctx context.Context, server *webserver.Server, trust *tls.Config) error {
+// refusedAt asks for a page, which must fail in the TLS handshake.
+func refusedAt(ctx context.Context, url string, trust *tls.Config) error {
 	GinkgoHelper()
 	load := spec.StartLoad()
-	response, err := newClient(web.Options{TLS: trust}).Get(ctx, server.URL("/"))
+	response, err := newClient(web.Options{TLS: trust}).Get(ctx, url)
 	excuse(load, err)
 	Expect(err).To(HaveOccurred(), "a handshake that must fail: %s", told(response))
 	var failed *web.Error
@@ -118,7 +118,10 @@ var _ = suite.It("refuses a certificate that is for another name", check.Check{
 	bounded := spec.Within(ctx, patience)
 	secure, trust := identified(webserver.Identity{Names: []string{"example.com"}, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1})}})
 	server := serve(bounded, webserver.Config{TLS: secure})
-	Expect(refusedAt(bounded, server, trust)).To(matchAs[x509.HostnameError](), "why the client refuses the certificate")
+	Expect(refusedAt(bounded, server.URL("/"), trust)).To(matchAs[x509.HostnameError](), "why the client refuses the certificate")
+	if host := hostInHosts(bounded); host == "localhost" {
+		Expect(refusedAt(bounded, server.URLAt(host, "/"), trust)).To(matchAs[x509.HostnameError](), "why the client refuses the certificate by localhost")
+	}
 })
 
 var _ = suite.It("refuses a certificate of an authority that it does not know", check.Check{
@@ -133,7 +136,7 @@ var _ = suite.It("refuses a certificate of an authority that it does not know", 
 	other, err := webserver.NewAuthority()
 	Expect(err).NotTo(HaveOccurred())
 	for what, trust := range map[string]*tls.Config{"another authority": other.Trust(), "what this machine trusts": {}} {
-		Expect(refusedAt(bounded, server, trust)).To(matchAs[x509.UnknownAuthorityError](), "why a client that trusts %s refuses the certificate", what)
+		Expect(refusedAt(bounded, server.URL("/"), trust)).To(matchAs[x509.UnknownAuthorityError](), "why a client that trusts %s refuses the certificate", what)
 	}
 })
 
@@ -149,7 +152,7 @@ var _ = suite.It("refuses a certificate that has expired", check.Check{
 	identity.Expired = true
 	secure, trust := identified(identity)
 	server := serve(bounded, webserver.Config{TLS: secure})
-	err := refusedAt(bounded, server, trust)
+	err := refusedAt(bounded, server.URL("/"), trust)
 	Expect(err).To(matchAs[x509.CertificateInvalidError](), "why the client refuses the certificate")
 	invalid, _ := errors.AsType[x509.CertificateInvalidError](err)
 	Expect(invalid.Reason).To(Equal(x509.Expired), "why the client refuses the certificate: %v", err)

@@ -23,10 +23,11 @@ type Preparation[Made any] struct {
 	begin func(context.Context) (Made, error)
 	end   func(Made)
 
-	once  sync.Once
-	ready chan struct{}
-	made  Made
-	err   error
+	once   sync.Once
+	cancel context.CancelFunc // of what begin does
+	ready  chan struct{}
+	made   Made
+	err    error
 }
 
 // Prepare declares a preparation for checks of a suite: those that wanted names. Its
@@ -48,10 +49,11 @@ func Prepare[Made any](s *Suite, wanted func(check.Check) bool, begin func(conte
 
 func (p *Preparation[Made]) start() {
 	p.once.Do(func() {
+		var ctx context.Context
+		ctx, p.cancel = context.WithTimeout(context.Background(), prepareTimeout)
 		jobs.running.Go(func() {
 			defer close(p.ready)
-			ctx, cancel := context.WithTimeout(context.Background(), prepareTimeout)
-			defer cancel()
+			defer p.cancel()
 			p.made, p.err = p.begin(ctx)
 		})
 	})
@@ -68,12 +70,15 @@ func (p *Preparation[Made]) Await(ctx context.Context) (made Made, err error) {
 	}
 }
 
+// close ends what was made. What is not yet ready is given up, as in a run that was
+// interrupted.
 func (p *Preparation[Made]) close() {
 	begun := true
 	p.once.Do(func() { begun = false })
 	if !begun {
 		return
 	}
+	p.cancel()
 	if <-p.ready; p.err == nil {
 		p.end(p.made)
 	}
