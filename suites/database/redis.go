@@ -38,6 +38,7 @@ func redisServer(ctx context.Context) cache {
 	GinkgoHelper()
 	c := cache{prefix: "{loopcheck:" + unlike() + "}:"}
 	if usersRedis != nil {
+		usersRedis.Choose(spec.Within(ctx, patience))
 		c.options, c.addr = *usersRedis.Options, usersRedis.Addr()
 	} else {
 		c.own = ownRedis.use(ctx, needRedis, startRedis)
