@@ -49,8 +49,12 @@ var readHosts = func() (string, error) {
 	return string(text), err
 }
 
+// owns is a variable for tests.
+var owns = iface.Owns
+
 // resolve returns the addresses of this machine that a host stands for. An address
-// that stands for any of them is that of loopback.
+// that stands for any of them is that of loopback. ::1 is always this machine (RFC
+// 4291 2.5.3); where IPv6 is off it is left out, unless it is all there is.
 func resolve(host string) ([]netip.Addr, error) {
 	candidates, err := lookUp(host)
 	if err != nil {
@@ -64,7 +68,10 @@ func resolve(host string) ([]netip.Addr, error) {
 		case netip.IPv6Unspecified():
 			addr = netip.IPv6Loopback()
 		}
-		is, why, err := iface.Owns(addr)
+		is, why, err := owns(addr)
+		if addr == netip.IPv6Loopback() && !is {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("look for %s among the addresses of this machine: %w", addr, err)
 		}
@@ -72,6 +79,9 @@ func resolve(host string) ([]netip.Addr, error) {
 			return nil, &ElsewhereError{Host: named(host, addr), Why: why}
 		}
 		own = append(own, addr)
+	}
+	if len(own) == 0 {
+		own = []netip.Addr{netip.IPv6Loopback()}
 	}
 	return own, nil
 }

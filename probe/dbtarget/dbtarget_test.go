@@ -3,6 +3,8 @@ package dbtarget
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -157,6 +159,45 @@ func TestRedisIsOnThisMachine(t *testing.T) {
 			t.Errorf("%q: its name holds the password: %s", address, server)
 		}
 	}
+}
+
+// Without IPv6, a hosts file that has ::1 leads to what is left.
+func TestLoopbackWithoutIPv6(t *testing.T) {
+	g := NewWithT(t)
+	hosts(t, "::1 localhost six\n127.0.0.1 localhost\n::1 both\n192.0.2.8 both\n")
+	old := owns
+	t.Cleanup(func() { owns = old })
+	for name, off := range map[string]error{"no route": nil, "no family": errors.New("address family not supported by protocol")} {
+		owns = func(addr netip.Addr) (bool, string, error) {
+			if addr.Is6() {
+				return false, "no route leads there", off
+			}
+			return addr.IsLoopback(), "somewhere", nil
+		}
+		g.Expect(resolve("localhost")).To(Equal([]netip.Addr{netip.MustParseAddr("127.0.0.1")}), name)
+		g.Expect(resolve("six")).To(Equal([]netip.Addr{netip.IPv6Loopback()}), name)
+		_, err := resolve("both")
+		g.Expect(kind(err)).To(Equal("elsewhere"), name)
+	}
+}
+
+func TestRedisIsAskedWhereItListens(t *testing.T) {
+	g := NewWithT(t)
+	hosts(t, "127.0.0.2 db\n127.0.0.1 db\n")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { listener.Close() })
+	at := netip.MustParseAddrPort(listener.Addr().String())
+	server, err := ParseRedis(fmt.Sprintf("db:%d", at.Port()))
+	g.Expect(err).NotTo(HaveOccurred())
+	server.Choose(t.Context())
+	g.Expect(server.Addr()).To(Equal(at))
+
+	listener.Close()
+	server, err = ParseRedis(fmt.Sprintf("db:%d", at.Port()))
+	g.Expect(err).NotTo(HaveOccurred())
+	server.Choose(t.Context())
+	g.Expect(server.Addr().Addr()).To(Equal(netip.MustParseAddr("127.0.0.2")), "all refuse")
 }
 
 // Whatever is written, it is refused or leads to this machine, and no error holds a

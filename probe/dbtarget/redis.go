@@ -1,10 +1,13 @@
 package dbtarget
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -19,6 +22,8 @@ type Redis struct {
 	// Options lead to the server. The caller copies them to change them.
 	Options *redis.Options
 	host    string
+	// addrs is where the host leads; empty for a unix socket.
+	addrs []netip.AddrPort
 }
 
 // ParseRedis reads HOST:PORT, the path of a unix socket, or a URL of the schemes
@@ -64,8 +69,32 @@ func tcp(options *redis.Options, address string) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Addr = netip.AddrPortFrom(addrs[0], uint16(number)).String()
-	return &Redis{Options: options, host: host}, nil
+	r := &Redis{Options: options, host: host}
+	for _, addr := range addrs {
+		r.addrs = append(r.addrs, netip.AddrPortFrom(addr, uint16(number)))
+	}
+	options.Addr = r.addrs[0].String()
+	return r, nil
+}
+
+// Choose has the options lead to the first address of a host with several that does
+// not refuse a connection. Where all of them do, or time runs out, nothing changes.
+func (r *Redis) Choose(ctx context.Context) {
+	if len(r.addrs) < 2 {
+		return
+	}
+	for _, addr := range r.addrs {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
+		if err == nil {
+			_ = conn.Close()
+			r.Options.Addr = addr.String()
+			r.addrs = nil
+			return
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+	}
 }
 
 // Addr is where it is reached over TCP; not valid for a unix socket.

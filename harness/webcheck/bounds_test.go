@@ -1,0 +1,89 @@
+package webcheck
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
+	"github.com/loopcheck/loopcheck/probe/web"
+)
+
+// A page that takes long, of a server that makes one at a time, is slow and not lost.
+func TestSlowPagesAreNotLost(t *testing.T) {
+	t.Parallel()
+	var one sync.Mutex
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
+		select {
+		case <-time.After(50 * time.Millisecond): // 64 of them take more than a request may
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, "slow")
+	}))
+	found := ask(t, Options{Target: target(t, url), Timeout: time.Second}, "WEB-020")
+	expect(t, found, "WEB-020", check.Pass, "")
+}
+
+// A body that is long and says so has an end, which need not be read.
+func TestALongBodyIsNotEndless(t *testing.T) {
+	t.Parallel()
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "long.bin", time.Time{}, bytes.NewReader(make([]byte, web.MaxBodyBytes+1)))
+	}))
+	found := ask(t, Options{Target: target(t, url)}, "WEB-001", "WEB-005", "WEB-006", "WEB-011", "WEB-020")
+	expect(t, found, "WEB-001", check.Pass, "")
+	expect(t, found, "WEB-005", check.Skip, "the page has 67108865 bytes")
+	expect(t, found, "WEB-006", check.Pass, "")
+	expect(t, found, "WEB-011", check.Pass, "")
+	expect(t, found, "WEB-020", check.Skip, "the page has 67108865 bytes")
+}
+
+// Where no socket listens, who reaches the server is not known.
+func TestAPortWithoutAListener(t *testing.T) {
+	i, err := newInspector(Options{Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	for _, q := range questions {
+		if q.ID == "WEB-003" {
+			expect(t, map[string]report.Check{q.ID: i.answer(t.Context(), q)}, q.ID, check.Skip, "DNAT")
+		}
+	}
+}
+
+// What is for one server is not told another, even of the same host.
+func TestCredentialsStayWithTheirOrigin(t *testing.T) {
+	heard := make(chan http.Header, 1)
+	other := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Header }))
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Authorization") == "" || r.Header.Get("Cookie") == "":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == "/":
+			http.Redirect(w, r, "/own", http.StatusFound)
+		default:
+			http.Redirect(w, r, other+"/", http.StatusFound)
+		}
+	}))
+	header := http.Header{"Authorization": {"Bearer 1"}, "Cookie": {"session=1"}, "X-Other": {"1"}}
+	found := ask(t, Options{Target: target(t, url), Header: header}, "WEB-001")
+	expect(t, found, "WEB-001", check.Pass, "")
+	if got := <-heard; got.Get("Authorization") != "" || got.Get("Cookie") != "" || got.Get("X-Other") != "1" {
+		t.Errorf("the other origin was sent %v", got)
+	}
+	if seen := fmt.Sprint(found["WEB-001"].Evidence); !strings.Contains(seen, "Authorization, Cookie: the redirect led to another origin") {
+		t.Errorf("evidence %s", seen)
+	}
+	if header.Get("Authorization") == "" {
+		t.Error("the caller's headers were changed")
+	}
+}
