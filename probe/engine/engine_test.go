@@ -219,10 +219,57 @@ func TestAnEngineThatHangs(t *testing.T) {
 }
 
 func TestAnEngineThatAnswers(t *testing.T) {
-	fake(t, "podman", "printf '5.2.1\\ntrue\\n'\n")
+	onKernel(t, "6.1.0")
+	fake(t, "podman", "printf '5.2.1\\ntrue\\n6.1.0\\nfalse\\n'\n")
 	e, err := Find(t.Context(), "podman")
 	if err != nil || e.Version != "5.2.1" || !e.Rootless {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// onKernel makes the test's machine one of another kernel, and of no engine's
+// environment.
+func onKernel(t *testing.T, release string) {
+	t.Helper()
+	before := kernelRelease
+	t.Cleanup(func() { kernelRelease = before })
+	kernelRelease = func() (string, error) { return release, nil }
+	for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"} {
+		t.Setenv(name, "")
+	}
+}
+
+func TestOnlyAnEngineOfThisMachineIsFound(t *testing.T) {
+	const docker = "case $1 in context) echo %s ;; info) printf '28.0\\n[name=seccomp]\\n%s\\n%s\\n' ;; esac\n"
+	const podman = "printf '5.2.1\\nfalse\\n6.1.0\\n%s\\n'\n"
+	for name, c := range map[string]struct {
+		engine, script string
+		environment    map[string]string
+		where          string // empty where it is found
+	}{
+		"docker, a local socket":  {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0", "Debian"), nil, ""},
+		"docker, by TCP":          {"docker", fmt.Sprintf(docker, "tcp://127.0.0.1:2375", "6.1.0", "Debian"), nil, "tcp://127.0.0.1:2375"},
+		"docker, by ssh":          {"docker", fmt.Sprintf(docker, "ssh://me@far", "6.1.0", "Debian"), nil, "ssh://me@far"},
+		"docker, Desktop":         {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0", "Docker Desktop"), nil, "Docker Desktop"},
+		"docker, another kernel":  {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0-vm", "Debian"), nil, "its kernel is"},
+		"podman, no connection":   {"podman", fmt.Sprintf(podman, "false"), nil, ""},
+		"podman, a default":       {"podman", fmt.Sprintf(podman, "true"), nil, "podman system connection list"},
+		"podman, a local socket":  {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_HOST": "unix:///run/podman.sock"}, ""},
+		"podman, by ssh":          {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_HOST": "ssh://me@far"}, "ssh://me@far"},
+		"podman, of a connection": {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_CONNECTION": "far"}, "the connection far"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onKernel(t, "6.1.0")
+			fake(t, c.engine, c.script)
+			for name, value := range c.environment {
+				t.Setenv(name, value)
+			}
+			_, err := Find(t.Context(), c.engine)
+			elsewhere, ok := errors.AsType[*ElsewhereError](err)
+			if (c.where == "") != (err == nil) || ok && !strings.Contains(elsewhere.Where, c.where) || err != nil && !ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
@@ -235,8 +282,10 @@ func TestAnEngineThatIsNotThere(t *testing.T) {
 
 // An engine that starts no container says why, once.
 func TestAnEngineThatStartsNoContainer(t *testing.T) {
+	onKernel(t, "6.1.0")
 	fake(t, "docker", `case $1 in
-info) printf '28.0\n[name=seccomp]\n' ;;
+context) echo unix:///run/docker.sock ;;
+info) printf '28.0\n[name=seccomp]\n6.1.0\nDebian\n' ;;
 load) cat >/dev/null ;;
 run) echo 'no space left on device' >&2; exit 125 ;;
 esac
