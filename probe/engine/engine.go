@@ -2,11 +2,10 @@
 // image that it makes of one static binary, and asks from within them.
 //
 // An engine edits the rules, interfaces and settings of its host. So this package
-// is for those who asked for that. What it makes has names that begin with
-// "loopcheck-" and the number of the process: it is removed by Close, and
-// what a process left that was killed is removed by the next session. Its
-// containers end by themselves when that process is gone, since their standard
-// input ends with it.
+// is for those who asked for that. What it makes has a label that names its process:
+// it is removed by Close, and what a process left that was killed is removed by the
+// next session. Its containers end by themselves when that process is gone, since
+// their standard input ends with it.
 package engine
 
 import (

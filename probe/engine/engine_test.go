@@ -43,8 +43,9 @@ func read(t *testing.T, r io.Reader) map[string][]byte {
 func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g := NewWithT(t)
 	var image, again bytes.Buffer
-	g.Expect(writeImage(&image, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
-	g.Expect(writeImage(&again, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
+	labels := map[string]string{ownerLabel: "b_1_2_3"}
+	g.Expect(writeImage(&image, "localhost/loopcheck-1-a:latest", labels, []byte("binary"))).To(Succeed())
+	g.Expect(writeImage(&again, "localhost/loopcheck-1-a:latest", labels, []byte("binary"))).To(Succeed())
 	g.Expect(again.Bytes()).To(Equal(image.Bytes()), "the same binary and tag give the same image")
 
 	files := read(t, &image)
@@ -62,8 +63,11 @@ func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g.Expect(manifest[0].Config).To(Equal(fmt.Sprintf("%x.json", sha256.Sum256(config))))
 	var described struct {
 		Architecture, OS string
-		Config           struct{ Entrypoint []string }
-		RootFS           struct {
+		Config           struct {
+			Entrypoint []string
+			Labels     map[string]string
+		}
+		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		}
 	}
@@ -71,6 +75,7 @@ func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g.Expect(described.Architecture).To(Equal(runtime.GOARCH))
 	g.Expect(described.OS).To(Equal("linux"))
 	g.Expect(described.Config.Entrypoint).To(Equal([]string{"/loopcheck"}))
+	g.Expect(described.Config.Labels).To(Equal(labels))
 	g.Expect(described.RootFS.DiffIDs).To(Equal([]string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}))
 	g.Expect(read(t, bytes.NewReader(layer))).To(Equal(map[string][]byte{"loopcheck": []byte("binary")}))
 }
@@ -169,20 +174,32 @@ func FuzzGreeting(f *testing.F) {
 	})
 }
 
-func TestWhoseNamesAreOfTheDead(t *testing.T) {
-	dead := 1 << 30 // more than a kernel numbers
-	for name, want := range map[string]bool{
-		fmt.Sprintf("loopcheck-%d-abc", dead):             alive(dead) == false,
-		fmt.Sprintf("localhost/loopcheck-%d-abc-1", dead): alive(dead) == false,
-		fmt.Sprintf("loopcheck-%d-abc", os.Getpid()):      false,
-		"loopcheck-":         false,
-		"loopcheck-x-abc":    false,
-		"loopcheck--1-abc":   false,
-		"bridge":             false,
-		"my-loopcheck-1-abc": false,
+func TestWhoIsOutlived(t *testing.T) {
+	own, err := self()
+	if err != nil {
+		t.Skip(err)
+	}
+	if again, err := parseOwner(own.String()); err != nil || again != own {
+		t.Errorf("%q is read as %+v, %v", own, again, err)
+	}
+	for name, c := range map[string]struct {
+		change func(*owner)
+		want   bool
+	}{
+		"itself":                          {func(*owner) {}, false},
+		"before the boot":                 {func(o *owner) { o.boot = "another" }, true},
+		"another of its number":           {func(o *owner) { o.start = "1" }, true},
+		"a number that nobody has":        {func(o *owner) { o.pid = 1 << 30 }, true},
+		"another container's of no start": {func(o *owner) { o.namespace, o.start = "pid:[1]", "1" }, false},
 	} {
-		if ofTheDead(name) != want {
-			t.Errorf("%q: %t", name, !want)
+		other := own
+		if c.change(&other); own.outlived(other) != c.want {
+			t.Errorf("%s: %t", name, !c.want)
+		}
+	}
+	for _, text := range []string{"", "<no value>", "b_1_2", "b_1_x_3", "b_1_0_3", "_1_2_3", "b_1_2_3_4"} {
+		if o, err := parseOwner(text); err == nil {
+			t.Errorf("%q is %+v", text, o)
 		}
 	}
 }
@@ -301,4 +318,98 @@ esac
 	g.Expect(s.Close(t.Context())).To(Succeed())
 	_, err = s.Run(t.Context(), Options{})
 	g.Expect(err).To(MatchError(errClosed))
+}
+
+// recording is a docker that writes its arguments into a file, a line each command,
+// and has what a dead session, a living one and a user made.
+func recording(t *testing.T, more string) (commands func() string) {
+	t.Helper()
+	onKernel(t, "6.1.0")
+	log := filepath.Join(t.TempDir(), "log")
+	own, err := self()
+	if err != nil {
+		t.Skip(err)
+	}
+	dead := own
+	dead.pid = 1 << 30
+	fake(t, "docker", fmt.Sprintf("echo \"$*\" >>%s\n"+more+`
+case $1 in
+context) echo unix:///run/docker.sock ;;
+info) printf '28.0\n[name=seccomp]\n6.1.0\nDebian\n' ;;
+load) cat >/dev/null ;;
+esac
+case "$*" in
+*--filter*) echo dead living; exit ;;
+*inspect*dead) echo %s ;;
+*inspect*living) echo %s ;;
+esac
+`, log, dead, own))
+	return func() string {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+}
+
+func TestOnlyWhatIsMarkedAndOfTheDeadIsSwept(t *testing.T) {
+	commands := recording(t, "")
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	swept, loaded, _ := strings.Cut(commands(), "load\n")
+	g.Expect(loaded).To(BeEmpty())
+	var removed []string
+	for line := range strings.Lines(swept) {
+		if strings.Contains(line, "rm ") {
+			removed = append(removed, strings.TrimSpace(line))
+		}
+		if strings.Contains(line, " ls ") || strings.HasPrefix(line, "ps ") {
+			g.Expect(line).To(ContainSubstring("--filter label=" + ownerLabel))
+		}
+	}
+	g.Expect(removed).To(Equal([]string{"rm --force dead", "network rm dead", "image rm dead"}))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+}
+
+// What was made and could not be started is removed, and what was never made is not
+// missed.
+func TestWhatIsLeftHalfMadeIsRemoved(t *testing.T) {
+	commands := recording(t, `case "$1 $2" in
+"run --rm") echo 'port is already allocated' >&2; exit 125 ;;
+"rm --force") echo 'No such container: it' >&2; exit 1 ;;
+"network create") echo 'could not find an available address pool' >&2; exit 1 ;;
+"network rm") echo 'network loopcheck-1 not found' >&2; exit 1 ;;
+esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = s.Run(t.Context(), Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("already allocated")))
+	_, err = s.Network(t.Context())
+	g.Expect(err).To(MatchError(ContainSubstring("address pool")))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+	g.Expect(commands()).To(And(
+		ContainSubstring("run --rm --interactive --pull never --label "+s.label+" --name "+s.name+"-1 "),
+		ContainSubstring("rm --force "+s.name+"-1\n"),
+		ContainSubstring("network create --label "+s.label+" "+s.name+"-2\n"),
+		ContainSubstring("network rm "+s.name+"-2\n"),
+	))
+}
+
+func TestAnImageThatCannotBeRemovedIsTold(t *testing.T) {
+	recording(t, `case "$1 $2" in "image rm") echo 'image is being used' >&2; exit 1 ;; esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Close(t.Context())).To(MatchError(ContainSubstring("image is being used")))
 }

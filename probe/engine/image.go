@@ -15,8 +15,8 @@ const program = "/loopcheck"
 
 // writeImage writes an image of one layer that holds the binary alone, as `docker
 // save` writes one and `docker load` and `podman load` read it (the image
-// specification v1.2 of Docker). The same binary and tag give the same bytes.
-func writeImage(w io.Writer, tag string, binary []byte) error {
+// specification v1.2 of Docker). The same arguments give the same bytes.
+func writeImage(w io.Writer, tag string, labels map[string]string, binary []byte) error {
 	var layer bytes.Buffer
 	if err := writeTar(&layer, file{name: program[1:], mode: 0o755, content: binary}); err != nil {
 		return fmt.Errorf("make the layer of an image: %w", err)
@@ -24,7 +24,7 @@ func writeImage(w io.Writer, tag string, binary []byte) error {
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH,
 		"os":           "linux",
-		"config":       map[string]any{"Entrypoint": []string{program}},
+		"config":       map[string]any{"Entrypoint": []string{program}, "Labels": labels},
 		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer.Bytes()))}},
 	})
 	if err != nil {
