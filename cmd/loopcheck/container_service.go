@@ -42,6 +42,9 @@ func declareEngine(o runOptions) (*containers.Engined, error) {
 		return nil, usagef("--engine asks in the suite %s: add --suite %s, or --full", containers.Name, containers.Name)
 	}
 	e, err := engine.Find(context.Background(), o.engine)
+	if err == nil {
+		err = engine.Static("/proc/self/exe")
+	}
 	if err != nil {
 		return nil, usagef("--engine: %w", err)
 	}

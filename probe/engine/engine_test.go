@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -412,4 +414,25 @@ func TestAnImageThatCannotBeRemovedIsTold(t *testing.T) {
 	s, err := e.Start(t.Context(), []byte("binary"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.Close(t.Context())).To(MatchError(ContainSubstring("image is being used")))
+}
+
+func TestOnlyAStaticBinaryGoesIntoAnImage(t *testing.T) {
+	// The headers of an ELF file for x86-64 with one segment.
+	made := func(segment elf.ProgType) string {
+		var b bytes.Buffer
+		header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64}
+		copy(header.Ident[:], elf.ELFMAG+"\x02\x01\x01")
+		if err := errors.Join(binary.Write(&b, binary.LittleEndian, header), binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(segment)})); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "binary")
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	g := NewWithT(t)
+	g.Expect(Static(made(elf.PT_LOAD))).To(Succeed())
+	dynamic := made(elf.PT_INTERP)
+	g.Expect(Static(dynamic)).To(MatchError(&InterpreterError{dynamic}))
 }
