@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/probe/engine"
 	"github.com/loopcheck/loopcheck/suites/containers"
 )
@@ -48,5 +49,6 @@ func declareEngine(o runOptions) (*containers.Engined, error) {
 	if err != nil {
 		return nil, usagef("--engine: %w", err)
 	}
+	diagnose.EngineIsRootless(e.Rootless)
 	return containers.DeclareEngine(e), nil
 }
