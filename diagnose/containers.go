@@ -2,9 +2,12 @@ package diagnose
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/loopcheck/loopcheck/probe/localnet"
 	"github.com/loopcheck/loopcheck/probe/ruleset"
@@ -96,9 +99,36 @@ func openLocalnet() (d Diagnosis) {
 	return d
 }
 
+// daemonFile is Docker's configuration, and a variable for tests alone.
+var daemonFile = "/etc/docker/daemon.json"
+
+// rulesElsewhere says that the engine whose checks run keeps its rules in a network
+// namespace of its own.
+var rulesElsewhere atomic.Bool
+
+// EngineIsRootless says that the engine whose checks run has its rules elsewhere:
+// that this machine has none of them is no cause then.
+func EngineIsRootless(rootless bool) { rulesElsewhere.Store(rootless) }
+
+// writesNoRules says whether Docker is configured to write none (dockerd(8),
+// --iptables). A file that cannot be read says nothing.
+func writesNoRules() bool {
+	text, err := os.ReadFile(daemonFile)
+	if err != nil {
+		return false
+	}
+	var daemon struct {
+		IPTables *bool `json:"iptables"`
+	}
+	return json.Unmarshal(text, &daemon) == nil && daemon.IPTables != nil && !*daemon.IPTables
+}
+
 // engineRulesGone finds that no table holds the chains of an engine. Unseen is why
 // that could not be looked at; "" where it was.
 func engineRulesGone(ctx context.Context) (found []Finding, unseen string) {
+	if rulesElsewhere.Load() || writesNoRules() {
+		return nil, ""
+	}
 	rules, err := ruleset.Read(ctx)
 	if err != nil {
 		return nil, err.Error()

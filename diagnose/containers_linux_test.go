@@ -2,6 +2,8 @@ package diagnose
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/lab/sandboxtest"
@@ -47,17 +49,47 @@ func TestWhatKeepsContainersFromWorkingIsFoundAndMended(t *testing.T) {
 	}
 }
 
-// containersInside looks in a namespace that forwards and has no rules.
-var containersInside = sandbox.Register("test/containers", func(ctx context.Context, _ *sandbox.Inside, s Symptom) (Diagnosis, error) {
+// engineOf is an engine, for a look in a namespace that forwards and has no rules.
+type engineOf struct {
+	Daemon   string // Docker's configuration, a path
+	Rootless bool
+}
+
+var containersInside = sandbox.Register("test/containers", func(ctx context.Context, _ *sandbox.Inside, e engineOf) (Diagnosis, error) {
+	daemonFile = e.Daemon
+	EngineIsRootless(e.Rootless)
 	err := sysctl.Set("net.ipv4.ip_forward", "1")
-	return containers(ctx, s), err
+	return containers(ctx, Symptom{Check: "CTR-101", Suite: "containers"}), err
 })
 
 func TestRulesOfAnEngineThatAreGone(t *testing.T) {
-	box := sandboxtest.Start(t, sandbox.Config{})
-	d, err := containersInside.Call(t.Context(), box, "", Symptom{Check: "CTR-101", Suite: "containers"})
-	if err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		daemon   string // Docker's configuration; empty where there is none
+		rootless bool
+		cause    string
+	}{
+		"gone":             {"", false, "engine-rules-gone"},
+		"gone, configured": {`{"iptables": true}`, false, "engine-rules-gone"},
+		"gone, unreadable": {`{"iptables": false`, false, "engine-rules-gone"},
+		"never written":    {`{"iptables": false}`, false, ""},
+		"in its own place": {"", true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := engineOf{Daemon: filepath.Join(t.TempDir(), "daemon.json"), Rootless: c.rootless}
+			if c.daemon != "" {
+				if err := os.WriteFile(e.Daemon, []byte(c.daemon), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, err := containersInside.Call(t.Context(), sandboxtest.Start(t, sandbox.Config{}), "", e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			command := ""
+			if c.cause != "" {
+				command = "systemctl restart docker"
+			}
+			expectOne(t, d, c.cause, command)
+		})
 	}
-	expectOne(t, d, "engine-rules-gone", "systemctl restart docker")
 }

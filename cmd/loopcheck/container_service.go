@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/loopcheck/loopcheck/diagnose"
 	"github.com/loopcheck/loopcheck/probe/engine"
 	"github.com/loopcheck/loopcheck/suites/containers"
 )
@@ -42,8 +43,12 @@ func declareEngine(o runOptions) (*containers.Engined, error) {
 		return nil, usagef("--engine asks in the suite %s: add --suite %s, or --full", containers.Name, containers.Name)
 	}
 	e, err := engine.Find(context.Background(), o.engine)
+	if err == nil {
+		err = engine.Static("/proc/self/exe")
+	}
 	if err != nil {
 		return nil, usagef("--engine: %w", err)
 	}
+	diagnose.EngineIsRootless(e.Rootless)
 	return containers.DeclareEngine(e), nil
 }

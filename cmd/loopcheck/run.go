@@ -197,9 +197,9 @@ func (a *app) run(o runOptions) error {
 		Stop:      stop.requested,
 		Signals:   stop.signals,
 	})
-	closeErr := engined.Close()
 
-	// The files come first: what stdout says of them is then true.
+	// The files come first: what stdout says of them is then true, and they are
+	// whole should a signal end what an engine still has to remove.
 	stop.enter(writing)
 	compared := o.gate.compare(result, output)
 	writeErr, alsoErr := errors.Join(output.write(result), o.gate.write(compared, output)), writeAlso(also, result)
@@ -208,13 +208,20 @@ func (a *app) run(o runOptions) error {
 		where = a.pointLatest(output)
 		a.writeIndex(output)
 	}
+	leftErr := engined.Close()
+	if leftErr != nil {
+		_, _ = fmt.Fprintf(a.stderr, "loopcheck: %s\n", oneLine(leftErr))
+	}
 	stop.enter(printing)
 	printErr := errors.Join(a.printReport(o.json, result, where), a.printGate(o.json, compared), a.printAlso(also, result))
-	if err := errors.Join(runErr, closeErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
+	if err := errors.Join(runErr, writeErr, alsoErr, ignoreClosedPipe(printErr)); err != nil {
 		return err
 	}
 	if err := exitFor(result, o.failOn, stop.code()); err != nil {
 		return err
+	}
+	if leftErr != nil {
+		return codeError(exitFailed) // the engine's failure, and not loopcheck's own
 	}
 	return o.gate.verdict(compared)
 }

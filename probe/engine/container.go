@@ -60,10 +60,7 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	arguments := []string{"run", "--rm", "--interactive", "--name", name}
-	if s.Name == "podman" {
-		arguments = append(arguments, "--pull", "never")
-	}
+	arguments := []string{"run", "--rm", "--interactive", "--pull", "never", "--label", s.label, "--name", name}
 	if o.Network != "" {
 		arguments = append(arguments, "--network", o.Network)
 	}
@@ -182,28 +179,39 @@ func (c *Container) Published(ctx context.Context, port string) ([]netip.AddrPor
 }
 
 // Close ends the container's input, by which it ends, and waits until the engine
-// has removed it. One that does not end is removed by force. Closing again does
+// has removed it. One that does not end by itself, or whose command failed, as one
+// that was made and could not be started, is removed by force. Closing again does
 // nothing.
 func (c *Container) Close(ctx context.Context) (err error) {
 	c.ended.Do(func() {
 		_ = c.input.Close() // it may be gone already
+		var ended error
 		go func() {
-			_ = c.command.Wait() // how it ended does not matter any more
+			ended = c.command.Wait()
 			close(c.gone)
 		}()
-		waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+		ctx := context.WithoutCancel(ctx)
+		waiting, cancel := context.WithTimeout(ctx, endTimeout)
 		defer cancel()
 		select {
 		case <-c.gone:
+			if ended != nil {
+				err = c.remove(ctx)
+			}
 		case <-waiting.Done():
-			removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
-			defer cancel()
-			_, err = c.session.run(removing, "rm", "--force", c.Name)
+			err = c.remove(ctx)
 			_ = c.command.Process.Kill()
 			<-c.gone
 		}
 	})
 	return err
+}
+
+// remove removes the container by force.
+func (c *Container) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return c.session.remove(ctx, "rm", "--force", c.Name)
 }
 
 // limited keeps the beginning of what is written to it.

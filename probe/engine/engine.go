@@ -2,11 +2,10 @@
 // image that it makes of one static binary, and asks from within them.
 //
 // An engine edits the rules, interfaces and settings of its host. So this package
-// is for those who asked for that. What it makes has names that begin with
-// "loopcheck-" and the number of the process: it is removed by Close, and
-// what a process left that was killed is removed by the next session. Its
-// containers end by themselves when that process is gone, since their standard
-// input ends with it.
+// is for those who asked for that. What it makes has a label that names its process:
+// it is removed by Close, and what a process left that was killed is removed by the
+// next session. Its containers end by themselves when that process is gone, since
+// their standard input ends with it.
 package engine
 
 import (
@@ -14,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -68,6 +68,22 @@ func (e *SilentError) Error() string {
 	return fmt.Sprintf("%s does not answer: %s: %s", e.Name, e.Said, how)
 }
 
+// ElsewhereError says that the engine runs on another machine, a virtual one
+// included: what it publishes is not at this machine's localhost.
+type ElsewhereError struct {
+	Name string
+	// Where is its address, or what tells that it is another machine.
+	Where string
+}
+
+func (e *ElsewhereError) Error() string {
+	how := "unset DOCKER_HOST and DOCKER_CONTEXT, or write `docker context use default`"
+	if e.Name == "podman" {
+		how = "unset CONTAINER_HOST and CONTAINER_CONNECTION, or use the machine's own podman"
+	}
+	return fmt.Sprintf("%s runs on another machine (%s): only one at a unix socket of this machine is asked: %s", e.Name, e.Where, how)
+}
+
 // CommandError is a command of the engine that failed.
 type CommandError struct {
 	// Command is without what loopcheck's own binary is told.
@@ -86,8 +102,23 @@ func (e *CommandError) Error() string {
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// Find returns an engine by its name. The error is a *MissingError or a
-// *SilentError.
+// question is what an engine is asked of itself, a template each.
+type question struct{ version, security, kernel, remote string }
+
+var questions = map[string]question{
+	// Of the versions only the daemon's tells that it answers.
+	"docker": {"{{.ServerVersion}}", "{{.SecurityOptions}}", "{{.KernelVersion}}", "{{.OperatingSystem}}"},
+	"podman": {"{{.Version.Version}}", "{{.Host.Security.Rootless}}", "{{.Host.Kernel}}", "{{.Host.ServiceIsRemote}}"},
+}
+
+// kernelRelease is a variable so that tests can show another machine's.
+var kernelRelease = func() (string, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(text)), err
+}
+
+// Find returns an engine of this machine by its name. The error is a *MissingError,
+// a *SilentError or an *ElsewhereError.
 func Find(ctx context.Context, name string) (*Engine, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -96,23 +127,54 @@ func Find(ctx context.Context, name string) (*Engine, error) {
 	e := &Engine{Name: name, path: path}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	// Of the two only the daemon's part of the version tells that it answers.
-	formats := map[string][2]string{
-		"docker": {"{{.ServerVersion}}", "{{.SecurityOptions}}"},
-		"podman": {"{{.Version.Version}}", "{{.Host.Security.Rootless}}"},
+	at, err := e.endpoint(ctx)
+	if err != nil {
+		return nil, e.silent("", err)
 	}
-	out, err := e.run(ctx, "info", "--format", formats[name][0]+"\n"+formats[name][1])
-	version, security, _ := strings.Cut(out, "\n")
-	if err != nil || strings.TrimSpace(version) == "" {
-		said := out
-		if failed, ok := errors.AsType[*CommandError](err); ok {
-			said = failed.Said
-		}
-		return nil, &SilentError{Name: name, Said: oneLine(said)}
+	if at != "" && !strings.HasPrefix(at, "unix://") {
+		return nil, &ElsewhereError{Name: name, Where: at}
 	}
-	e.Version = strings.TrimSpace(version)
-	e.Rootless = strings.Contains(security, "rootless") || strings.TrimSpace(security) == "true"
+	q := questions[name]
+	out, err := e.run(ctx, "info", "--format", strings.Join([]string{q.version, q.security, q.kernel, q.remote}, "\n"))
+	lines := append(strings.Split(out, "\n"), "", "", "", "")
+	version, security, kernel, remote := strings.TrimSpace(lines[0]), strings.TrimSpace(lines[1]), strings.TrimSpace(lines[2]), strings.TrimSpace(lines[3])
+	if err != nil || version == "" {
+		return nil, e.silent(out, err)
+	}
+	// A socket may lead to a virtual machine, which has a kernel of its own.
+	own, err := kernelRelease()
+	switch {
+	case remote == "Docker Desktop":
+		return nil, &ElsewhereError{Name: name, Where: remote}
+	case remote == "true" && at == "":
+		return nil, &ElsewhereError{Name: name, Where: "the default connection of `podman system connection list`"}
+	case err == nil && kernel != own:
+		return nil, &ElsewhereError{Name: name, Where: fmt.Sprintf("its kernel is %q, and this one %q", kernel, own)}
+	}
+	e.Version = version
+	e.Rootless = strings.Contains(security, "rootless") || security == "true"
 	return e, nil
+}
+
+// endpoint is where the engine's program asks, such as "unix:///run/docker.sock";
+// "" where it needs nobody, or does not say.
+func (e *Engine) endpoint(ctx context.Context) (string, error) {
+	if e.Name == "docker" {
+		// It knows of DOCKER_HOST, DOCKER_CONTEXT and the context in use.
+		return e.run(ctx, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+	}
+	if connection := os.Getenv("CONTAINER_CONNECTION"); connection != "" {
+		return "the connection " + connection, nil
+	}
+	return os.Getenv("CONTAINER_HOST"), nil
+}
+
+// silent is the error of an engine that printed something and failed.
+func (e *Engine) silent(out string, err error) error {
+	if failed, ok := errors.AsType[*CommandError](err); ok {
+		out = failed.Said
+	}
+	return &SilentError{Name: e.Name, Said: oneLine(out)}
 }
 
 // run runs a command of the engine to its end and returns what it printed.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,8 +45,9 @@ func read(t *testing.T, r io.Reader) map[string][]byte {
 func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g := NewWithT(t)
 	var image, again bytes.Buffer
-	g.Expect(writeImage(&image, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
-	g.Expect(writeImage(&again, "localhost/loopcheck-1-a:latest", []byte("binary"))).To(Succeed())
+	labels := map[string]string{ownerLabel: "b_1_2_3"}
+	g.Expect(writeImage(&image, "localhost/loopcheck-1-a:latest", labels, []byte("binary"))).To(Succeed())
+	g.Expect(writeImage(&again, "localhost/loopcheck-1-a:latest", labels, []byte("binary"))).To(Succeed())
 	g.Expect(again.Bytes()).To(Equal(image.Bytes()), "the same binary and tag give the same image")
 
 	files := read(t, &image)
@@ -62,8 +65,11 @@ func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g.Expect(manifest[0].Config).To(Equal(fmt.Sprintf("%x.json", sha256.Sum256(config))))
 	var described struct {
 		Architecture, OS string
-		Config           struct{ Entrypoint []string }
-		RootFS           struct {
+		Config           struct {
+			Entrypoint []string
+			Labels     map[string]string
+		}
+		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		}
 	}
@@ -71,6 +77,7 @@ func TestImageIsOneThatEnginesLoad(t *testing.T) {
 	g.Expect(described.Architecture).To(Equal(runtime.GOARCH))
 	g.Expect(described.OS).To(Equal("linux"))
 	g.Expect(described.Config.Entrypoint).To(Equal([]string{"/loopcheck"}))
+	g.Expect(described.Config.Labels).To(Equal(labels))
 	g.Expect(described.RootFS.DiffIDs).To(Equal([]string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}))
 	g.Expect(read(t, bytes.NewReader(layer))).To(Equal(map[string][]byte{"loopcheck": []byte("binary")}))
 }
@@ -169,20 +176,32 @@ func FuzzGreeting(f *testing.F) {
 	})
 }
 
-func TestWhoseNamesAreOfTheDead(t *testing.T) {
-	dead := 1 << 30 // more than a kernel numbers
-	for name, want := range map[string]bool{
-		fmt.Sprintf("loopcheck-%d-abc", dead):             alive(dead) == false,
-		fmt.Sprintf("localhost/loopcheck-%d-abc-1", dead): alive(dead) == false,
-		fmt.Sprintf("loopcheck-%d-abc", os.Getpid()):      false,
-		"loopcheck-":         false,
-		"loopcheck-x-abc":    false,
-		"loopcheck--1-abc":   false,
-		"bridge":             false,
-		"my-loopcheck-1-abc": false,
+func TestWhoIsOutlived(t *testing.T) {
+	own, err := self()
+	if err != nil {
+		t.Skip(err)
+	}
+	if again, err := parseOwner(own.String()); err != nil || again != own {
+		t.Errorf("%q is read as %+v, %v", own, again, err)
+	}
+	for name, c := range map[string]struct {
+		change func(*owner)
+		want   bool
+	}{
+		"itself":                          {func(*owner) {}, false},
+		"before the boot":                 {func(o *owner) { o.boot = "another" }, true},
+		"another of its number":           {func(o *owner) { o.start = "1" }, true},
+		"a number that nobody has":        {func(o *owner) { o.pid = 1 << 30 }, true},
+		"another container's of no start": {func(o *owner) { o.namespace, o.start = "pid:[1]", "1" }, false},
 	} {
-		if ofTheDead(name) != want {
-			t.Errorf("%q: %t", name, !want)
+		other := own
+		if c.change(&other); own.outlived(other) != c.want {
+			t.Errorf("%s: %t", name, !c.want)
+		}
+	}
+	for _, text := range []string{"", "<no value>", "b_1_2", "b_1_x_3", "b_1_0_3", "_1_2_3", "b_1_2_3_4"} {
+		if o, err := parseOwner(text); err == nil {
+			t.Errorf("%q is %+v", text, o)
 		}
 	}
 }
@@ -219,10 +238,57 @@ func TestAnEngineThatHangs(t *testing.T) {
 }
 
 func TestAnEngineThatAnswers(t *testing.T) {
-	fake(t, "podman", "printf '5.2.1\\ntrue\\n'\n")
+	onKernel(t, "6.1.0")
+	fake(t, "podman", "printf '5.2.1\\ntrue\\n6.1.0\\nfalse\\n'\n")
 	e, err := Find(t.Context(), "podman")
 	if err != nil || e.Version != "5.2.1" || !e.Rootless {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// onKernel makes the test's machine one of another kernel, and of no engine's
+// environment.
+func onKernel(t *testing.T, release string) {
+	t.Helper()
+	before := kernelRelease
+	t.Cleanup(func() { kernelRelease = before })
+	kernelRelease = func() (string, error) { return release, nil }
+	for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "CONTAINER_CONNECTION"} {
+		t.Setenv(name, "")
+	}
+}
+
+func TestOnlyAnEngineOfThisMachineIsFound(t *testing.T) {
+	const docker = "case $1 in context) echo %s ;; info) printf '28.0\\n[name=seccomp]\\n%s\\n%s\\n' ;; esac\n"
+	const podman = "printf '5.2.1\\nfalse\\n6.1.0\\n%s\\n'\n"
+	for name, c := range map[string]struct {
+		engine, script string
+		environment    map[string]string
+		where          string // empty where it is found
+	}{
+		"docker, a local socket":  {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0", "Debian"), nil, ""},
+		"docker, by TCP":          {"docker", fmt.Sprintf(docker, "tcp://127.0.0.1:2375", "6.1.0", "Debian"), nil, "tcp://127.0.0.1:2375"},
+		"docker, by ssh":          {"docker", fmt.Sprintf(docker, "ssh://me@far", "6.1.0", "Debian"), nil, "ssh://me@far"},
+		"docker, Desktop":         {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0", "Docker Desktop"), nil, "Docker Desktop"},
+		"docker, another kernel":  {"docker", fmt.Sprintf(docker, "unix:///run/docker.sock", "6.1.0-vm", "Debian"), nil, "its kernel is"},
+		"podman, no connection":   {"podman", fmt.Sprintf(podman, "false"), nil, ""},
+		"podman, a default":       {"podman", fmt.Sprintf(podman, "true"), nil, "podman system connection list"},
+		"podman, a local socket":  {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_HOST": "unix:///run/podman.sock"}, ""},
+		"podman, by ssh":          {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_HOST": "ssh://me@far"}, "ssh://me@far"},
+		"podman, of a connection": {"podman", fmt.Sprintf(podman, "true"), map[string]string{"CONTAINER_CONNECTION": "far"}, "the connection far"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onKernel(t, "6.1.0")
+			fake(t, c.engine, c.script)
+			for name, value := range c.environment {
+				t.Setenv(name, value)
+			}
+			_, err := Find(t.Context(), c.engine)
+			elsewhere, ok := errors.AsType[*ElsewhereError](err)
+			if (c.where == "") != (err == nil) || ok && !strings.Contains(elsewhere.Where, c.where) || err != nil && !ok {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 
@@ -235,8 +301,10 @@ func TestAnEngineThatIsNotThere(t *testing.T) {
 
 // An engine that starts no container says why, once.
 func TestAnEngineThatStartsNoContainer(t *testing.T) {
+	onKernel(t, "6.1.0")
 	fake(t, "docker", `case $1 in
-info) printf '28.0\n[name=seccomp]\n' ;;
+context) echo unix:///run/docker.sock ;;
+info) printf '28.0\n[name=seccomp]\n6.1.0\nDebian\n' ;;
 load) cat >/dev/null ;;
 run) echo 'no space left on device' >&2; exit 125 ;;
 esac
@@ -252,4 +320,119 @@ esac
 	g.Expect(s.Close(t.Context())).To(Succeed())
 	_, err = s.Run(t.Context(), Options{})
 	g.Expect(err).To(MatchError(errClosed))
+}
+
+// recording is a docker that writes its arguments into a file, a line each command,
+// and has what a dead session, a living one and a user made.
+func recording(t *testing.T, more string) (commands func() string) {
+	t.Helper()
+	onKernel(t, "6.1.0")
+	log := filepath.Join(t.TempDir(), "log")
+	own, err := self()
+	if err != nil {
+		t.Skip(err)
+	}
+	dead := own
+	dead.pid = 1 << 30
+	fake(t, "docker", fmt.Sprintf("echo \"$*\" >>%s\n"+more+`
+case $1 in
+context) echo unix:///run/docker.sock ;;
+info) printf '28.0\n[name=seccomp]\n6.1.0\nDebian\n' ;;
+load) cat >/dev/null ;;
+esac
+case "$*" in
+*--filter*) echo dead living; exit ;;
+*inspect*dead) echo %s ;;
+*inspect*living) echo %s ;;
+esac
+`, log, dead, own))
+	return func() string {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+}
+
+func TestOnlyWhatIsMarkedAndOfTheDeadIsSwept(t *testing.T) {
+	commands := recording(t, "")
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	swept, loaded, _ := strings.Cut(commands(), "load\n")
+	g.Expect(loaded).To(BeEmpty())
+	var removed []string
+	for line := range strings.Lines(swept) {
+		if strings.Contains(line, "rm ") {
+			removed = append(removed, strings.TrimSpace(line))
+		}
+		if strings.Contains(line, " ls ") || strings.HasPrefix(line, "ps ") {
+			g.Expect(line).To(ContainSubstring("--filter label=" + ownerLabel))
+		}
+	}
+	g.Expect(removed).To(Equal([]string{"rm --force dead", "network rm dead", "image rm dead"}))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+}
+
+// What was made and could not be started is removed, and what was never made is not
+// missed.
+func TestWhatIsLeftHalfMadeIsRemoved(t *testing.T) {
+	commands := recording(t, `case "$1 $2" in
+"run --rm") echo 'port is already allocated' >&2; exit 125 ;;
+"rm --force") echo 'No such container: it' >&2; exit 1 ;;
+"network create") echo 'could not find an available address pool' >&2; exit 1 ;;
+"network rm") echo 'network loopcheck-1 not found' >&2; exit 1 ;;
+esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = s.Run(t.Context(), Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("already allocated")))
+	_, err = s.Network(t.Context())
+	g.Expect(err).To(MatchError(ContainSubstring("address pool")))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+	g.Expect(commands()).To(And(
+		ContainSubstring("run --rm --interactive --pull never --label "+s.label+" --name "+s.name+"-1 "),
+		ContainSubstring("rm --force "+s.name+"-1\n"),
+		ContainSubstring("network create --label "+s.label+" "+s.name+"-2\n"),
+		ContainSubstring("network rm "+s.name+"-2\n"),
+	))
+}
+
+func TestAnImageThatCannotBeRemovedIsTold(t *testing.T) {
+	recording(t, `case "$1 $2" in "image rm") echo 'image is being used' >&2; exit 1 ;; esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Close(t.Context())).To(MatchError(ContainSubstring("image is being used")))
+}
+
+func TestOnlyAStaticBinaryGoesIntoAnImage(t *testing.T) {
+	// The headers of an ELF file for x86-64 with one segment.
+	made := func(segment elf.ProgType) string {
+		var b bytes.Buffer
+		header := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1, Shentsize: 64}
+		copy(header.Ident[:], elf.ELFMAG+"\x02\x01\x01")
+		if err := errors.Join(binary.Write(&b, binary.LittleEndian, header), binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(segment)})); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "binary")
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	g := NewWithT(t)
+	g.Expect(Static(made(elf.PT_LOAD))).To(Succeed())
+	dynamic := made(elf.PT_INTERP)
+	g.Expect(Static(dynamic)).To(MatchError(&InterpreterError{dynamic}))
 }

@@ -22,8 +22,9 @@ const (
 	// killed as well may keep it open.
 	serviceLifetime = 5 * time.Minute
 	// dialTimeout is how long nothing may come back for what is asked to count as
-	// lost. The way leads through the machine alone, and perhaps through a proxy.
-	dialTimeout = time.Second
+	// lost. The way leads through the machine alone, and perhaps through a proxy. A
+	// SYN that a busy machine lost is sent again after 1 s (RFC 6298 2.1).
+	dialTimeout = 3 * time.Second
 	// greetingBytes is more than a greeting takes.
 	greetingBytes = 512
 )

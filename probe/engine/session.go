@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -22,6 +22,8 @@ const prefix = "loopcheck-"
 type Session struct {
 	*Engine
 	name string
+	// label marks all that the session makes, as --label takes it.
+	label string
 
 	mu         sync.Mutex
 	made       int
@@ -35,16 +37,21 @@ type Session struct {
 // Start removes what sessions left whose process was killed, and loads an image of
 // the binary, which is a static one for Linux. The caller closes the session.
 func (e *Engine) Start(ctx context.Context, binary []byte) (*Session, error) {
-	e.sweep(ctx)
-	s := &Session{Engine: e, name: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), strings.ToLower(rand.Text()[:8]))}
-	var image bytes.Buffer
-	if err := writeImage(&image, s.image(), binary); err != nil {
+	own, err := self()
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	if _, err := e.feed(ctx, bytes.NewReader(image.Bytes()), "load"); err != nil {
+	e.sweep(ctx, own)
+	s := &Session{Engine: e, label: ownerLabel + "=" + own.String(), name: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), strings.ToLower(rand.Text()[:8]))}
+	var image bytes.Buffer
+	if err := writeImage(&image, s.image(), map[string]string{ownerLabel: own.String()}, binary); err != nil {
 		return nil, err
+	}
+	loading, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	if _, err := e.feed(loading, bytes.NewReader(image.Bytes()), "load"); err != nil {
+		// What was half loaded may have its name already.
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
@@ -53,36 +60,36 @@ func (e *Engine) Start(ctx context.Context, binary []byte) (*Session, error) {
 // looks for it nowhere else.
 func (s *Session) image() string { return "localhost/" + s.name + ":latest" }
 
-// sweep removes networks and images of processes that are gone. What is in use, or
-// is gone by now, stays as it is: it is not this process's to complain of.
-func (e *Engine) sweep(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+// sweep removes containers, networks and images of processes that are gone: those
+// with the label of a session, whatever their names. What is in use, or is gone by
+// now, stays as it is: it is not this process's to complain of.
+func (e *Engine) sweep(ctx context.Context, own owner) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+	// Containers keep the rest in use.
 	for _, kind := range []struct {
-		list, remove []string
+		list, inspect, remove []string
+		label                 string
 	}{
-		{[]string{"network", "ls", "--format", "{{.Name}}"}, []string{"network", "rm"}},
-		{[]string{"image", "ls", "--format", "{{.Repository}}"}, []string{"image", "rm"}},
+		{[]string{"ps", "--all"}, []string{"inspect", "--type", "container"}, []string{"rm", "--force"}, ".Config.Labels"},
+		{[]string{"network", "ls"}, []string{"network", "inspect"}, []string{"network", "rm"}, ".Labels"},
+		{[]string{"image", "ls"}, []string{"image", "inspect"}, []string{"image", "rm"}, ".Config.Labels"},
 	} {
-		out, err := e.run(ctx, kind.list...)
+		out, err := e.run(ctx, append(kind.list, "--quiet", "--filter", "label="+ownerLabel)...)
 		if err != nil {
 			return
 		}
-		for _, name := range strings.Fields(out) {
-			if ofTheDead(name) {
-				_, _ = e.run(ctx, append(kind.remove, name)...)
+		for _, id := range strings.Fields(out) {
+			format := fmt.Sprintf("{{index %s %q}}", kind.label, ownerLabel)
+			label, err := e.run(ctx, append(kind.inspect, "--format", format, id)...)
+			if err != nil {
+				continue
+			}
+			if of, err := parseOwner(label); err == nil && own.outlived(of) {
+				_, _ = e.run(ctx, append(kind.remove, id)...)
 			}
 		}
 	}
-}
-
-// ofTheDead says whether a name is that of a session whose process is gone. A
-// number that another process has by now keeps it until that is gone, too.
-func ofTheDead(name string) bool {
-	rest, ours := strings.CutPrefix(strings.TrimPrefix(name, "localhost/"), prefix)
-	number, _, more := strings.Cut(rest, "-")
-	pid, err := strconv.Atoi(number)
-	return ours && more && err == nil && pid > 0 && !alive(pid)
 }
 
 // Broken is why the first container could not be started, if it could not, and none
@@ -113,7 +120,7 @@ func (s *Session) Network(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	s.networks = append(s.networks, name) // also where it is made after the deadline
 	s.mu.Unlock()
-	arguments := []string{"network", "create"}
+	arguments := []string{"network", "create", "--label", s.label}
 	if s.Name == "podman" {
 		// Docker keeps all apart, Podman those that say so (podman-network-create(1)).
 		arguments = append(arguments, "--opt", "isolate=true")
@@ -172,9 +179,20 @@ func (s *Session) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	for _, network := range slices.Backward(networks) {
-		_, err := s.run(ctx, "network", "rm", network)
-		errs = append(errs, err)
+		errs = append(errs, s.remove(ctx, "network", "rm", network))
 	}
-	_, err := s.run(ctx, "image", "rm", s.image())
-	return errors.Join(append(errs, err)...)
+	return errors.Join(append(errs, s.remove(ctx, "image", "rm", s.image()))...)
+}
+
+// gone is what engines say of what they do not have, as after a creation that
+// failed.
+var gone = regexp.MustCompile(`(?i)not found|no such (container|network|image)|image not known`)
+
+// remove runs a command that removes one thing. One that is not there is removed.
+func (s *Session) remove(ctx context.Context, arguments ...string) error {
+	_, err := s.run(ctx, arguments...)
+	if failed, ok := errors.AsType[*CommandError](err); ok && gone.MatchString(failed.Said) {
+		return nil
+	}
+	return err
 }

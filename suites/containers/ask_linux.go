@@ -48,6 +48,9 @@ func askInside(ctx context.Context, in *sandbox.Inside, p plan) (seen outcome, e
 	defer kept.close()
 	for _, ph := range p.Phases {
 		if err := ph.enter(ctx, &seen); err != nil || seen.Lacks != "" {
+			if err == nil && ph.Optional {
+				seen.Lost, seen.Lacks, seen.Found = seen.Found, "", ""
+			}
 			return seen, err
 		}
 		for name, value := range ph.Settings {

@@ -27,7 +27,7 @@ var (
 	}
 	addressTranslation = check.Need{
 		Name: "address translation",
-		How:  "load it with `modprobe -a nft_chain_nat nft_fib_ipv4 nft_fib_ipv6 nft_masq nft_ct nft_compat xt_addrtype xt_conntrack xt_MASQUERADE`, for a container on the machine that runs it, or use a kernel with CONFIG_NF_NAT",
+		How:  "load it with `modprobe -a nft_chain_nat nft_nat nft_fib_ipv4 nft_fib_ipv6 nft_masq nft_ct nft_compat xt_addrtype xt_conntrack xt_nat xt_MASQUERADE`, for a container on the machine that runs it, or use a kernel with CONFIG_NF_NAT",
 	}
 	bridgedRules = check.Need{
 		Name: "br_netfilter",

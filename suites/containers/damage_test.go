@@ -175,6 +175,12 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 				damage.Input("ip saddr != 127.0.0.0/8 ip daddr 127.0.0.0/8 ct status & dnat == 0 drop")...),
 			Filter: "CTR-027",
 		},
+		"open beside a rule of another way": {
+			Setup: append([]string{"sysctl -w net.ipv4.conf.all.route_localnet=1"},
+				damage.Hook("output", 0, "ip daddr 127.0.0.0/8 oifname eth0 drop")...),
+			Filter: "CTR-027",
+			Want:   map[string]string{"CTR-027": "no rule closes it: net.ipv4.conf.all.route_localnet is 1"},
+		},
 	})
 }
 

@@ -37,6 +37,9 @@ type Engined struct {
 
 	mu      sync.Mutex
 	session *engine.Session
+	// broken is why the session could not be started, if it could not. Checks use it
+	// one after another.
+	broken error
 }
 
 // DeclareEngine makes checks that ask real containers of an engine: CTR-101 and so
@@ -63,21 +66,31 @@ func EngineChecks() []check.Check {
 	return all
 }
 
-// use returns the session, which starts with the first check that asks for it.
+// use returns the session, which starts with the first check that asks for it. Where
+// it does not start, that check tells why, and the others are skipped.
 func (d *Engined) use(ctx context.Context) *engine.Session {
 	GinkgoHelper()
 	session := d.started()
 	if session == nil {
-		binary, err := os.ReadFile("/proc/self/exe")
-		Expect(err).NotTo(HaveOccurred(), "read loopcheck's own binary for the image")
-		session, err = d.engine.Start(ctx, binary)
-		Expect(err).NotTo(HaveOccurred(), "load the image into %s", d.engine.Name)
+		if d.broken != nil {
+			spec.Skip(startingEngine, d.broken.Error())
+		}
+		session, d.broken = d.start(ctx)
+		Expect(d.broken).NotTo(HaveOccurred(), "load the image into %s", d.engine.Name)
 		d.mu.Lock()
 		d.session = session
 		d.mu.Unlock()
 	}
 	spec.Evidence("engine", "%s %s, %s", d.engine.Name, d.engine.Version, map[bool]string{true: "rootless", false: "with the rights of root"}[d.engine.Rootless])
 	return session
+}
+
+func (d *Engined) start(ctx context.Context) (*engine.Session, error) {
+	binary, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("read loopcheck's own binary for the image: %w", err)
+	}
+	return d.engine.Start(ctx, binary)
 }
 
 // started is the session, nil where there is none yet.

@@ -18,6 +18,11 @@ var anEngine = check.Need{
 	How:  "name the engine with `loopcheck run --suite containers --engine docker` or `podman`; it then edits this machine's rules",
 }
 
+var rootEngine = check.Need{
+	Name: "an engine with the rights of root",
+	How:  "run it as root: without its rights an engine has its bridges in a network namespace of its own",
+}
+
 var (
 	engineCauses = []string{
 		"net.ipv4.ip_forward is 0, or the forward chain of another tool (firewalld, ufw) drops what the engine lets through",
@@ -138,6 +143,10 @@ var engineChecks = []engineCheck{
 		"A service of the host listens on 127.0.0.1, and a container with `--network host` on another port there. Each must reach the other.",
 		"The host's network gives up both protections: the host's localhost is open to the container, and the container's ports to the network.",
 	), func(ctx SpecContext, s *engine.Session) {
+		if s.Rootless && s.Name == "docker" {
+			// Its daemon's network is that of RootlessKit; Podman's is the user's.
+			spec.Skip(rootEngine, "docker is rootless, and what it calls the host's network is a namespace of its own")
+		}
 		to := serve(ctx, sock.IPv4.Loopback(0).Addr())
 		c := run(ctx, s, engine.Options{Network: host, Listen: []engine.Address{engine.At(sock.IPv4.Loopback(0))}})
 		own := c.Listens[0]
@@ -186,7 +195,7 @@ type gateway struct {
 func hostGateway(ctx SpecContext, s *engine.Session) gateway {
 	GinkgoHelper()
 	if s.Rootless {
-		spec.Skip(check.Need{Name: "an engine with the rights of root", How: "run it as root: without its rights an engine has its bridges in a network namespace of its own"}, s.Name+" is rootless")
+		spec.Skip(rootEngine, s.Name+" is rootless")
 	}
 	name := network(ctx, s)
 	addr, err := s.Gateway(ctx, name)

@@ -127,7 +127,7 @@ var _ = suite.It("keeps a port that is published on 127.0.0.1 from the outside",
 var _ = suite.It("drops what comes to 127.0.0.0/8 from outside, unless route_localnet is set", check.Check{
 	ID: "CTR-008", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, bridgeDevices},
 	Source:   localnetSource + "; RFC 1122 3.2.1.3(g)",
-	Asks:     "In a sandbox, a service of the host listens on 127.0.0.1. The outside and a container send it connections through their cables, with 127.0.0.1 as the destination. Nothing must come back while route_localnet is 0. With net.ipv4.conf.all.route_localnet 1 the outside must be answered: that is the danger of the setting.",
+	Asks:     "In a sandbox, a service of the host listens on 127.0.0.1. The host itself must be answered there. The outside sends it connections through its cable, with 127.0.0.1 as the destination. Nothing must come back while route_localnet is 0. With net.ipv4.conf.all.route_localnet 1 the outside must be answered: that is the danger of the setting.",
 	Why:      "Programs on localhost trust that only the machine itself reaches them. With the setting on an interface whoever is on its network does (CVE-2020-8558, where Kubernetes had set it).",
 	Causes:   causes,
 	Remedies: remedies,

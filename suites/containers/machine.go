@@ -62,28 +62,14 @@ func openToLocalnet() (open []string) {
 	return open
 }
 
-// localnetGuard is a rule of this machine that drops what comes to 127.0.0.0/8; ""
-// where none does.
+// localnetGuard is a rule or policy of this machine that drops what comes to
+// 127.0.0.0/8; "" where none does.
 func localnetGuard(ctx context.Context) (string, error) {
 	rules, err := ruleset.Read(ctx)
 	if err != nil {
 		return "", err
 	}
-	guards := func(text string) bool {
-		text = strings.ToLower(text)
-		return strings.Contains(text, "127.0.0.0/8") && strings.Contains(text, "drop")
-	}
-	for _, rule := range rules.All() {
-		if guards(rule.Text) {
-			return rule.Text, nil
-		}
-	}
-	for line := range strings.Lines(rules.Legacy4.Save) {
-		if guards(line) {
-			return strings.TrimSpace(line), nil
-		}
-	}
-	return "", nil
+	return guardOf(rules), nil
 }
 
 // engineBridge matches the bridges of container engines: Docker's own and those of

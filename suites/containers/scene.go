@@ -113,6 +113,9 @@ type phase struct {
 	// Hairpin are ports of the bridge that send back what came in through them.
 	Hairpin   []string
 	Questions []question
+	// Optional says that what came before counts even where this phase, and with
+	// it those that follow, cannot be made.
+	Optional bool
 }
 
 // plan is what stands, and what is asked.
@@ -326,6 +329,8 @@ type asked struct {
 type outcome struct {
 	// Lacks names a Need that is not met, and Found says how that was seen.
 	Lacks, Found string
+	// Lost is why an optional phase and those after it were not asked.
+	Lost string
 	// WithoutIPv6 is why only IPv4 was asked, empty where both were.
 	WithoutIPv6 string
 	Asked       []asked

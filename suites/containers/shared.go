@@ -10,7 +10,7 @@ import (
 var _ = suite.It("shares the host's localhost and ports with a container in the host's network", check.Check{
 	ID: "CTR-019", Grade: check.GradeFail, OS: "linux", Needs: []check.Need{check.Sandbox, bridgeDevices},
 	Source:   "network_namespaces(7); Docker, host network driver",
-	Asks:     "In a sandbox, a thread with mount, UTS and IPC namespaces of its own keeps the network namespace of the host, as a container with `--network host` does. It must reach what listens on the host's 127.0.0.1 and ::1, must be refused a port there that the host has, and what it listens on itself must be reached from outside without being published.",
+	Asks:     "In a sandbox, a thread with mount, UTS and IPC namespaces of its own keeps the network namespace of the host, as a container with `--network host` does. It must reach what listens on the host's 127.0.0.1 and ::1, must be refused a port there that the host has, and must get one there that the host has not. What listens in that namespace at the host's other address must be reached from outside without being published.",
 	Why:      "The host's network is chosen for speed, or because publishing did not work. It gives up both protections: services on localhost are open to the container, and every port of the container is open to the network.",
 	Causes:   append([]string{"a runtime that gives the container a network namespace all the same, as Docker Desktop's virtual machine is one"}, causes...),
 	Remedies: remedies,

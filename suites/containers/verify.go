@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,6 +51,9 @@ func judge(load spec.Load, seen outcome, err error) {
 	if seen.Lacks != "" {
 		skipWithout(seen.Lacks, seen.Found)
 	}
+	if seen.Lost != "" {
+		spec.Evidence("a part of it", "not asked: %s", seen.Lost)
+	}
 	if seen.WithoutIPv6 != "" {
 		spec.Evidence("IPv6", "not asked: %s", seen.WithoutIPv6)
 	}
@@ -85,16 +89,18 @@ func expectReplies(load spec.Load, all []asked, why []string) {
 	}
 }
 
+// missingModule is what nft and iptables-restore say where the kernel lacks a module:
+// ENOENT, EOPNOTSUPP or, of nf_tables itself, EPROTONOSUPPORT.
+var missingModule = regexp.MustCompile(`(?i)no such file or directory|(operation|protocol) not supported|missing kernel module`)
+
 // lacking takes note of what a kernel or machine lacks for the rules, and returns
-// any other error.
+// any other error: the rules are always the same, so that one is a defect.
 func (seen *outcome) lacking(err error) error {
 	if missing, ok := errors.AsType[*ruleset.MissingProgramError](err); ok {
 		seen.Lacks, seen.Found = ruleProgram.Name, missing.Error()
 		return nil
 	}
-	if refused, ok := errors.AsType[*ruleset.FileError](err); ok {
-		// The rules are always the same: only the kernel, or a program of long ago,
-		// does not take them.
+	if refused, ok := errors.AsType[*ruleset.FileError](err); ok && missingModule.MatchString(refused.Message) {
 		seen.Lacks, seen.Found = addressTranslation.Name, refused.Error()
 		return nil
 	}
