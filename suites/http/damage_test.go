@@ -308,7 +308,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			Want: map[string]string{"HTTP-033": "TLS handshake, after"},
 		},
 		"some connections refused": {
-			Setup:  damage.Input("tcp flags & (syn | ack) == syn numgen inc mod 60 == 59 reject with tcp reset"),
+			Setup:  damage.Input("tcp flags & (syn | ack) == syn numgen inc mod 16 == 15 reject with tcp reset"),
 			Filter: "HTTP-060 || HTTP-062 || HTTP-063",
 			Want: map[string]string{
 				"HTTP-060": "requests of 128 that failed", "HTTP-062": "requests of 512 that failed", "HTTP-063": "requests of 10000 that failed",
