@@ -59,16 +59,3 @@ func TestABackslashLeadsToNoOtherHost(t *testing.T) {
 		t.Errorf("it leads to %q", to)
 	}
 }
-
-func TestWhatMayNotBeRead(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	h := handlerOf(t, map[string]string{"a.txt": "hello"})
-	if err := h.Root.Chmod("a.txt", 0); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask(t, h, "/a.txt"); got.StatusCode != 403 || bodyOf(t, got) != "not allowed to read /a.txt\n" {
-		t.Errorf("got %d", got.StatusCode)
-	}
-}
