@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -11,8 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
+	"github.com/loopcheck/loopcheck/probe/userfile/userfiletest"
 
 	"github.com/loopcheck/loopcheck/probe/userfile"
 )
@@ -178,41 +176,14 @@ func TestAPolicyWithoutZonesHasOutside(t *testing.T) {
 
 const schemaPath = "../../docs/policy.schema.json"
 
-func schema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	s, err := jsonschema.NewCompiler().Compile(schemaPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// validate holds YAML against the schema.
-func validate(t *testing.T, s *jsonschema.Schema, content []byte) error {
-	t.Helper()
-	var document any
-	if err := yaml.Unmarshal(content, &document); err != nil {
-		t.Fatal(err)
-	}
-	asJSON, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(instance)
-}
-
 func TestGoodPoliciesFollowTheSchema(t *testing.T) {
-	s := schema(t)
+	s := userfiletest.Schema(t, schemaPath)
 	for _, path := range goodPolicies(t) {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := validate(t, s, content); err != nil {
+		if err := userfiletest.Validate(t, s, content); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -220,7 +191,7 @@ func TestGoodPoliciesFollowTheSchema(t *testing.T) {
 
 // What a schema can tell without knowing which names there are.
 func TestTheSchemaRefusesToo(t *testing.T) {
-	s := schema(t)
+	s := userfiletest.Schema(t, schemaPath)
 	for _, name := range []string{
 		"no-rules", "no-expectation", "rules-empty", "rules-stdin", "unknown-key", "expect-mapping", "defaults-text",
 		"zone-loopback", "zone-name", "zone-unknown-key", "zone-no-interface", "zone-interface", "zone-machine-none",
@@ -232,7 +203,7 @@ func TestTheSchemaRefusesToo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if validate(t, s, content) == nil {
+		if userfiletest.Validate(t, s, content) == nil {
 			t.Errorf("the schema takes broken/%s.yaml", name)
 		}
 	}
@@ -275,13 +246,13 @@ func TestTheSchemaKnowsEveryKey(t *testing.T) {
 }
 
 func TestTheSchemaKnowsEveryVerdict(t *testing.T) {
-	s := schema(t)
+	s := userfiletest.Schema(t, schemaPath)
 	for _, verdict := range append([]string{"accept", "drop", "reject", "drop or reject"}, kinds()...) {
 		if slices.Contains(kinds(), verdict) {
 			verdict = "reject with " + verdict
 		}
 		content := "rules: a.nft\ndefaults: [{from: outside, verdict: " + verdict + "}]\n"
-		if err := validate(t, s, []byte(content)); err != nil {
+		if err := userfiletest.Validate(t, s, []byte(content)); err != nil {
 			t.Errorf("%s: %v", verdict, err)
 		}
 		if _, err := Parse("policy.yaml", []byte(content)); err != nil {

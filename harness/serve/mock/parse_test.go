@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/loopcheck/loopcheck/probe/userfile/userfiletest"
+
 	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/loopcheck/loopcheck/probe/userfile"
 )
@@ -95,37 +95,10 @@ func TestGoodRoutesAreRead(t *testing.T) {
 
 const schemaPath = "../../../docs/routes.schema.json"
 
-func schema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	s, err := jsonschema.NewCompiler().Compile(schemaPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// validate holds YAML against the schema.
-func validate(t *testing.T, s *jsonschema.Schema, content []byte) error {
-	t.Helper()
-	var document any
-	if err := yaml.Unmarshal(content, &document); err != nil {
-		t.Fatal(err)
-	}
-	asJSON, err := json.Marshal(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.Validate(instance)
-}
-
 func TestGoodRoutesFollowTheSchema(t *testing.T) {
-	s := schema(t)
+	s := userfiletest.Schema(t, schemaPath)
 	for _, path := range filesOf(t, "good") {
-		if err := validate(t, s, read(t, path)); err != nil {
+		if err := userfiletest.Validate(t, s, read(t, path)); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -142,10 +115,10 @@ var beyondSchema = []string{
 }
 
 func TestTheSchemaRefusesToo(t *testing.T) {
-	s := schema(t)
+	s := userfiletest.Schema(t, schemaPath)
 	for _, path := range filesOf(t, "broken") {
 		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
-		if !slices.Contains(beyondSchema, name) && validate(t, s, read(t, path)) == nil {
+		if !slices.Contains(beyondSchema, name) && userfiletest.Validate(t, s, read(t, path)) == nil {
 			t.Errorf("the schema takes broken/%s.yaml", name)
 		}
 	}
