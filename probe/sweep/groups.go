@@ -18,7 +18,7 @@ func (m Machine) remembers(s Sweep) bool { return s.connects() || s.Zone == m.Zo
 
 // groups are the sweeps of each recording, by their places: as many as it can
 // tell apart, those that make connections apart from those that must not belong
-// to any, and none beside one whose packets it might answer.
+// to any, and none beside one whose packets it might answer or repeat.
 func groups(machine Machine, sweeps []Sweep) [][]int {
 	var all [][]int
 	for _, connect := range []bool{false, true} {
@@ -28,7 +28,7 @@ func groups(machine Machine, sweeps []Sweep) [][]int {
 				continue
 			}
 			var f *flow
-			if machine.remembers(s) && s.Protocol != ICMP {
+			if machine.remembers(s) {
 				f = newFlow(s)
 			}
 			k := slices.IndexFunc(groups, func(g group) bool { return g.takes(f) })
@@ -47,30 +47,19 @@ func groups(machine Machine, sweeps []Sweep) [][]int {
 // group are sweeps that are asked in one recording.
 type group struct {
 	places []int
-	// given and free are the flows of those with a source port of their own, and
-	// of those without.
-	given, free []*flow
+	flows  []*flow
 }
 
 func (g *group) takes(f *flow) bool {
-	if len(g.places) == maxSweeps {
-		return false
-	}
-	if f == nil {
-		return true
-	}
-	meets := func(other *flow) bool { return f.meets(other) }
-	return !slices.ContainsFunc(g.given, meets) && (f.ephemeral || !slices.ContainsFunc(g.free, meets))
+	return len(g.places) < maxSweeps && (f == nil || !slices.ContainsFunc(g.flows, func(other *flow) bool {
+		return f.answers(other) || f.repeats(other)
+	}))
 }
 
 func (g *group) add(place int, f *flow) {
 	g.places = append(g.places, place)
-	switch {
-	case f == nil:
-	case f.ephemeral:
-		g.free = append(g.free, f)
-	default:
-		g.given = append(g.given, f)
+	if f != nil {
+		g.flows = append(g.flows, f)
 	}
 }
 
@@ -79,17 +68,23 @@ type flow struct {
 	protocol  Protocol
 	source    netip.Addr
 	target    netip.Addr
+	connects  bool
 	ephemeral bool
 	from, to  portset.Set
 }
 
 func newFlow(s Sweep) *flow {
-	f := &flow{protocol: s.Protocol, source: s.Source, target: s.To, ephemeral: s.SourcePort == 0, from: portset.Ports(s.SourcePort), to: portset.Of(s.Ports...)}
+	f := &flow{
+		protocol: s.Protocol, source: s.Source, target: s.To, connects: s.connects(),
+		ephemeral: s.SourcePort == 0, from: portset.Ports(s.SourcePort), to: portset.Of(s.Ports...),
+	}
 	switch {
+	case f.protocol == ICMP:
 	case f.ephemeral && s.Burst > 0:
 		f.from = portset.Of(portset.Range{First: ephemeralFirst, Last: ephemeralFirst + ephemeralPorts - 1})
 	case f.ephemeral:
-		f.from = portset.Of(portset.Range{First: thirdPort, Last: firstPort + statePorts - 1})
+		state := sourcePorts[s.State] - firstPort
+		f.from = portset.Ports(firstPort+state, secondPort+state, thirdPort+state)
 	}
 	if s.Burst > 0 {
 		f.to = portset.Ports(s.Ports[0].First)
@@ -97,11 +92,24 @@ func newFlow(s Sweep) *flow {
 	return f
 }
 
-// meets says that a packet of one may be taken for the answer to one of the
-// other. Those from ephemeral ports keep apart by themselves.
-func (f *flow) meets(other *flow) bool {
-	return f.protocol == other.protocol && f.source == other.target && f.target == other.source &&
+// answers says that a packet of one may be taken for the answer to one of the
+// other. Those from ephemeral ports keep apart by themselves, and a message of
+// ICMP is the answer to none of its own type.
+func (f *flow) answers(other *flow) bool {
+	return f.protocol == other.protocol && f.protocol != ICMP && !(f.ephemeral && other.ephemeral) &&
+		f.source == other.target && f.target == other.source &&
 		overlap(f.from, other.to) && overlap(f.to, other.from)
+}
+
+// repeats says that packets of both may begin the same connection. Two
+// processors that begin one at the same time do not know of each other, and of
+// TCP and ICMP the kernel drops the packet that is confirmed last
+// (__nf_conntrack_confirm; only UDP may clash). A connection that was made before
+// is known to both.
+func (f *flow) repeats(other *flow) bool {
+	return !f.connects && f.protocol == other.protocol &&
+		f.source == other.source && f.target == other.target &&
+		overlap(f.from, other.from) && overlap(f.to, other.to)
 }
 
 func overlap(a, b portset.Set) bool { return a.Without(b).Len() < a.Len() }
