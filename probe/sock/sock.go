@@ -100,6 +100,10 @@ const (
 	// WithSignal lets a send to a closed stream raise SIGPIPE: without it
 	// every send asks for none (MSG_NOSIGNAL, send(2)).
 	WithSignal
+	// EndOfRecord keeps what is sent next out of the segment that ends here:
+	// over TCP each such send is a segment of its own, also while it waits
+	// (MSG_EOR, send(2); tcp_skb_can_collapse_to in Linux).
+	EndOfRecord
 )
 
 // How is the half of a connection that Shutdown closes.

@@ -236,6 +236,7 @@ var flagNumbers = []struct {
 	{More, unix.MSG_MORE},
 	{WithoutCopy, unix.MSG_ZEROCOPY},
 	{FastOpenData, unix.MSG_FASTOPEN},
+	{EndOfRecord, unix.MSG_EOR},
 }
 
 func (f Flag) number() int {

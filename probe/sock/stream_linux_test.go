@@ -110,3 +110,23 @@ func TestEdgesAreToldOnce(t *testing.T) {
 	g.Expect(client.Close()).To(Succeed())
 	g.Expect(edges.Wait(ctx)).To(Equal(sock.Readable | sock.PeerClosed))
 }
+
+func TestEndsOfRecordsKeepSegmentsApart(t *testing.T) {
+	g, ctx := NewWithT(t), bounded(t)
+	client, server := connected(t)
+	// What cannot be sent yet would be one segment.
+	g.Expect(client.Set(sock.Cork, 1)).To(Succeed())
+	for range 3 {
+		g.Expect(client.Send(ctx, []byte("ab"), sock.EndOfRecord)).To(Equal(2))
+	}
+	g.Expect(client.Set(sock.Cork, 0)).To(Succeed())
+	buf := make([]byte, 6)
+	for n := 0; n < len(buf); {
+		got, err := server.Recv(ctx, buf[n:], 0)
+		g.Expect(err).NotTo(HaveOccurred())
+		n += got
+	}
+	info, err := client.TCPInfo()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(info.DataSegmentsSent).To(BeEquivalentTo(3))
+}
