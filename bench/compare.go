@@ -71,7 +71,7 @@ func compare(ctx context.Context, sides []Side, rounds Rounds, measured func(con
 	for i, s := range sides {
 		c.Sides[i].Name = s.Name()
 	}
-	began := time.Now()
+	began, over := time.Now(), false
 	err := Interleave(ctx, len(sides), func(ctx context.Context, side, round int) error {
 		r, err := measured(ctx, sides[side], round)
 		if err != nil {
@@ -85,10 +85,10 @@ func compare(ctx context.Context, sides []Side, rounds Rounds, measured func(con
 		return nil
 	}, func(made int) bool {
 		c.count(made)
-		over := made > 0 && rounds.Limit > 0 && time.Since(began) >= rounds.Limit
+		over = made > 0 && rounds.Limit > 0 && time.Since(began) >= rounds.Limit
 		return c.Kept < rounds.Kept && made < 2*rounds.Kept && !over
 	})
-	c.conclude(rounds.Kept)
+	c.conclude(rounds.Kept, over)
 	return c, err
 }
 
@@ -140,12 +140,15 @@ func (c *Comparison) count(made int) {
 }
 
 // conclude drops a round that did not come to its end, and sums up.
-func (c *Comparison) conclude(wanted int) {
+func (c *Comparison) conclude(wanted int, over bool) {
 	for i := range c.Sides {
 		c.Sides[i].Restarts = c.Sides[i].Restarts[:c.Kept+c.Discarded]
 	}
 	if c.Kept < wanted {
 		c.Inconclusive = fmt.Sprintf("%d of the %d rounds wanted count", c.Kept, wanted)
+		if over {
+			c.Inconclusive += ", for the time was over"
+		}
 		if c.Discarded > 0 {
 			c.Inconclusive += fmt.Sprintf(": %d of %d are tainted: %s", c.Discarded, c.Kept+c.Discarded, strings.Join(slices.Sorted(maps.Keys(c.Taint)), ", "))
 		}

@@ -67,6 +67,8 @@ type Benchmark struct {
 	// BaseRestarts and NewRestarts are how many count.
 	BaseRestarts int `json:"base_restarts"`
 	NewRestarts  int `json:"new_restarts"`
+
+	fewer string // why there are fewer restarts than were wanted; empty where there are not
 }
 
 // Metric is one quantity of a benchmark, before and after.
@@ -164,12 +166,16 @@ func doubts(p Pair) string {
 }
 
 // Rounds judges sides that were measured in turns against the first of them:
-// what drifts meets all sides of a round alike.
+// what drifts meets all sides of a round alike. Fewer rounds than were wanted are
+// judged as well, unless most were tainted.
 func Rounds(comparisons []bench.Comparison, rules Rules) []Benchmark {
 	var judged []Benchmark
 	for _, c := range comparisons {
 		for side := 1; side < len(c.Sides); side++ {
-			b := Benchmark{Name: c.Sides[side].Name, Reason: c.Inconclusive, BaseRestarts: c.Kept, NewRestarts: c.Kept}
+			b := Benchmark{Name: c.Sides[side].Name, BaseRestarts: c.Kept, NewRestarts: c.Kept, fewer: c.Inconclusive}
+			if c.Discarded > c.Kept {
+				b.Reason = c.Inconclusive
+			}
 			for _, q := range Quantities {
 				ratio, told := c.Ratio(q, side, 0)
 				if !told {
@@ -241,7 +247,8 @@ func (m *Metric) decide(rules Rules, together int) {
 	bound := math.Log1p(rules.MinEffect)
 	low, high := math.Log(m.Ratio.Low), math.Log(m.Ratio.High)
 	significant := m.AdjustedP <= rules.Level && math.Abs(effect) >= bound
-	m.wanders = significant && (m.untold || math.Abs(effect) < math.Log1p(m.Wander))
+	// More restarts would make the latter significant, and let it wander as much.
+	m.wanders = significant && m.untold || math.Abs(effect) >= bound && math.Abs(effect) < math.Log1p(m.Wander)
 	switch {
 	case significant && !m.wanders && effect > 0:
 		m.Verdict = Regression
@@ -308,6 +315,9 @@ func (b *Benchmark) conclude() {
 	}
 	if b.Verdict == Inconclusive {
 		b.Reason = b.advice()
+		if b.fewer != "" {
+			b.Reason += " (" + b.fewer + ")"
+		}
 	}
 }
 

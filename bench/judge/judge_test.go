@@ -62,6 +62,47 @@ func TestRunsWander(t *testing.T) {
 	}
 }
 
+// No number of restarts tells a change from runs that wander as much, so none is
+// advised.
+func TestMoreRestartsDoNotHelpWhereRunsWander(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	for range 20 {
+		b := Pairs([]Pair{{run(source, "one", 6, 14_000, 0.06), run(source, "one", 6, 14_000*1.1, 0.06)}}, Rules{DefaultMinEffect, DefaultLevel})[0]
+		p50 := b.Metrics[0]
+		if wanders := math.Abs(p50.Worse()) >= DefaultMinEffect && math.Abs(p50.Worse()) < p50.Wander; wanders && (p50.Verdict != Inconclusive || p50.More != 0 || !strings.Contains(b.Reason, "bench --ab")) {
+			t.Errorf("%+v of %+v", b, p50)
+		}
+	}
+}
+
+// Rounds are judged though there are fewer than were wanted, unless most of them
+// were disturbed.
+func TestFewerRoundsThanWanted(t *testing.T) {
+	source := rand.New(rand.NewPCG(5, 7))
+	base, slow, like := run(source, "one", 18, 14_000, 0.01), run(source, "one", 18, 28_000, 0.01), run(source, "one", 18, 14_000, 0.2)
+	of := func(after bench.Result, kept, discarded int) bench.Comparison {
+		return bench.Comparison{
+			Kept: kept, Discarded: discarded, Inconclusive: "18 of the 30 rounds wanted count", Taint: map[string]int{},
+			Sides: []bench.Compared{{Name: "one", Restarts: base.Restarts}, {Name: "one", Restarts: after.Restarts}},
+		}
+	}
+	for _, c := range []struct {
+		comparison bench.Comparison
+		want       Verdict
+		reason     string
+	}{
+		{of(slow, 18, 0), Regression, ""},
+		{of(slow, 18, 18), Regression, ""},
+		{of(slow, 18, 19), Inconclusive, "18 of the 30 rounds wanted count"},
+		{of(like, 18, 0), Inconclusive, "more a side would decide (18 of the 30 rounds wanted count)"},
+	} {
+		b := Rounds([]bench.Comparison{c.comparison}, Rules{DefaultMinEffect, DefaultLevel})[0]
+		if b.Verdict != c.want || !strings.HasSuffix(b.Reason, c.reason) || (c.reason == "") != (b.Reason == "") {
+			t.Errorf("%d kept, %d discarded: %+v, want %s, %q", c.comparison.Kept, c.comparison.Discarded, b, c.want, c.reason)
+		}
+	}
+}
+
 // A steep tail moves with the share of samples that something disturbs.
 func TestASteepTailWanders(t *testing.T) {
 	source := rand.New(rand.NewPCG(5, 7))

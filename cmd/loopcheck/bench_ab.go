@@ -124,8 +124,12 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 	defer cancel()
 	undo := &undoing{}
 	stop := listen(cancel, func() { _ = undo.now() })
-	// A terminal that closes must not leave a side set up.
-	signal.Notify(stop.signals, syscall.SIGHUP)
+	// Ctrl-\ and a terminal that closes must not leave a side set up. Under nohup(1)
+	// the latter is ignored, and stays so.
+	signal.Notify(stop.signals, syscall.SIGQUIT)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(stop.signals, syscall.SIGHUP)
+	}
 
 	prepared, err := o.ab.prepare(ctx, plan.Window, undo)
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 	// undoLimit is how long a command that undoes a side may take: the machine must
 	// not stay as it is for ever because of one that hangs.
 	undoLimit = 30 * time.Second
-	// commandGrace is how long a command that is asked to end may still take, and how
-	// long is waited for the output of what it leaves running.
+	// commandGrace is how long a command that is asked to end, and what it started, may
+	// still take, and how long is waited for the output of what it leaves running.
 	commandGrace = 500 * time.Millisecond
 )
 
@@ -58,9 +58,7 @@ func shell(ctx context.Context, flag, command string) error {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	var out process.Tail
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = commandGrace
-	apart(cmd)
-	err := cmd.Run()
+	err := runApart(cmd)
 	switch {
 	case errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil: // it left something running
 		return nil

@@ -58,9 +58,8 @@ func (s *binarySide) Restart(ctx context.Context, _ int) (bench.Restart, error) 
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "LOOPCHECK_") })
 	var out bytes.Buffer
 	var said process.Tail
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &said, commandGrace
-	apart(cmd)
-	if err := cmd.Run(); err != nil {
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := runApart(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -173,18 +172,17 @@ func versionOf(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, binaryOvertime, fmt.Errorf("it took longer than %v", binaryOvertime))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "version", "--json")
+	var out bytes.Buffer
 	var said process.Tail
-	cmd.Stderr, cmd.WaitDelay = &said, commandGrace
-	apart(cmd)
-	out, err := cmd.Output()
-	if err != nil {
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := runApart(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return "", usagef("--b-binary %s: %w: %s", path, err, said.LastLine())
 	}
 	var other report.Tool
-	if err := json.Unmarshal(out, &other); err != nil || other.Go == "" {
+	if err := json.Unmarshal(out.Bytes(), &other); err != nil || other.Go == "" {
 		return "", usagef("--b-binary %s is no loopcheck: `version --json` does not tell what built it", path)
 	}
 	return other.Version, nil

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,7 +19,7 @@ func TestASignalUndoesASideAndPrints(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the raw engine is Linux's")
 	}
-	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: exitTerminated, syscall.SIGHUP: exitInterrupted} {
+	for signal, code := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: exitTerminated, syscall.SIGHUP: 129, syscall.SIGQUIT: 131} {
 		cmd := loopcheck(t, "bench", "--ab", "--json", "--transport", "pipe", "--placement", "same-core", "--restarts", "500", "--window", "1ms",
 			"--a-setup", "echo set >> log", "--a-undo", "echo undone >> log", "--b-setup", "echo set >> log", "--b-undo", "echo undone >> log")
 		document := stopped(t, cmd, signal)
@@ -79,6 +80,42 @@ func TestASignalEndsASetupThatHangs(t *testing.T) {
 		if undone, err := os.ReadFile(filepath.Join(cmd.Dir, "undone")); string(undone) != "went on\n" {
 			t.Errorf("after %d signals the side was not undone: %q, %v", signals, undone, err)
 		}
+	}
+}
+
+// What of a setup does not end when it is asked to does nothing more once it is
+// undone.
+func TestASetupThatGoesOnIsKilledFirst(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the raw engine is Linux's")
+	}
+	cmd := loopcheck(t, "bench", "--ab", "--transport", "pipe", "--placement", "same-core", "--window", "1ms",
+		"--a-setup", `sh -c 'trap "" TERM; echo up > begun; cat go; echo set > state'; :`, "--a-undo", "echo base > state")
+	begun, proceed := fifo(t, cmd.Dir, "begun"), fifo(t, cmd.Dir, "go")
+	// So that cat waits for what is written, not for who writes.
+	hold, err := os.OpenFile(proceed, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(begun); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if state, err := os.ReadFile(filepath.Join(cmd.Dir, "state")); string(state) != "base\n" {
+		t.Errorf("it is left as %q, %v", state, err)
+	}
+	// Nobody reads any more: the setup is gone.
+	hold.Close()
+	if end, err := os.OpenFile(proceed, os.O_WRONLY|syscall.O_NONBLOCK, 0); !errors.Is(err, syscall.ENXIO) {
+		end.Close()
+		t.Errorf("the setup goes on: %v", err)
 	}
 }
 

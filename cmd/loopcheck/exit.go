@@ -18,8 +18,9 @@ const (
 	exitFailed      = 1   // a check failed
 	exitUsage       = 2   // the command line or the configuration is wrong
 	exitHarness     = 3   // loopcheck itself failed, or nothing matched
-	exitInterrupted = 130 // SIGINT
-	exitTerminated  = 143 // SIGTERM
+	exitSignalled   = 128 // and the number of the signal
+	exitInterrupted = exitSignalled + int(syscall.SIGINT)
+	exitTerminated  = exitSignalled + int(syscall.SIGTERM)
 )
 
 // usageError is a mistake of the user's.

@@ -60,9 +60,16 @@ func (g *gate) write(c *compare.Comparison, o *output) error {
 		folder.Write(filepath.Join(o.dir, folder.ComparisonHTML), compare.HTML(c)))
 }
 
-// verdict is the exit code that --gate asks for.
+// verdict is the exit code that --gate asks for. A gate that compares nothing would
+// be open for ever: that is a mistake.
 func (g *gate) verdict(c *compare.Comparison) error {
-	if c != nil && g.fails && c.Verdict == judge.Regression {
+	if c == nil || !g.fails {
+		return nil
+	}
+	if err := c.Common(); err != nil {
+		return &usageError{err}
+	}
+	if c.Verdict == judge.Regression {
 		return codeError(exitFailed)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/loopcheck/loopcheck/bench/judge"
@@ -10,7 +11,7 @@ import (
 // Only a regression fails a run, and only where that is asked for.
 func TestAGateFailsOnARegression(t *testing.T) {
 	for _, verdict := range []judge.Verdict{judge.Regression, judge.Inconclusive, judge.Improvement, judge.NoChange} {
-		c := &compare.Comparison{Verdict: verdict}
+		c := &compare.Comparison{Verdict: verdict, ChecksCompared: 1}
 		open, closed := gate{}, gate{fails: true}
 		if err := open.verdict(c); err != nil {
 			t.Errorf("%s without --gate: %v", verdict, err)
@@ -25,5 +26,8 @@ func TestAGateFailsOnARegression(t *testing.T) {
 	}
 	if err := (&gate{fails: true}).verdict(nil); err != nil {
 		t.Errorf("without a baseline: %v", err)
+	}
+	if err := (&gate{fails: true}).verdict(&compare.Comparison{Verdict: judge.NoChange}); !errors.As(err, new(*usageError)) {
+		t.Errorf("where nothing is compared: %v", err)
 	}
 }

@@ -278,8 +278,15 @@ func (a *app) serve(o serveOptions, dir string) error {
 	if err := tellManager("READY=1"); err != nil {
 		out.say(err.Error())
 	}
-	context.AfterFunc(ctx, func() { _ = tellManager("STOPPING=1") })
+	told := make(chan struct{})
+	untold := context.AfterFunc(ctx, func() {
+		defer close(told)
+		_ = tellManager("STOPPING=1")
+	})
 	err = server.Serve(ctx)
+	if !untold() {
+		<-told
+	}
 	if cut, ok := errors.AsType[*serve.CutError](err); ok {
 		out.say(cut.Error())
 	}

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // inheritedListeners are those that a service manager, or `loopcheck ports free
@@ -41,6 +42,9 @@ const (
 	maxInherited  = 64
 )
 
+// managerTimeout bounds what a service manager that reads nothing holds up.
+const managerTimeout = time.Second
+
 // tellManager tells the service manager, where there is one that wants to know
 // (sd_notify(3)).
 func tellManager(what string) error {
@@ -53,6 +57,7 @@ func tellManager(what string) error {
 	if err != nil {
 		return fmt.Errorf("tell the service manager at NOTIFY_SOCKET: %w", err)
 	}
+	_ = conn.SetDeadline(time.Now().Add(managerTimeout))
 	_, err = conn.Write([]byte(what))
 	return errors.Join(err, conn.Close())
 }

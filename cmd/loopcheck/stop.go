@@ -14,6 +14,11 @@ import (
 // takes for ever.
 const writeGrace = 2 * time.Second
 
+// sameRequest is how soon after a signal the same one is no second request:
+// timeout(1) signals its command and then its whole process group. Nobody presses
+// Ctrl-C twice as fast.
+const sameRequest = 200 * time.Millisecond
+
 // phase is how far a run has come, which decides what a signal does.
 type phase int32
 
@@ -38,10 +43,14 @@ func listen(onfirst, onsecond func()) *stopper {
 	s := &stopper{signals: make(chan os.Signal, 2), requested: make(chan struct{})}
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
+		var came time.Time
 		for sig := range s.signals {
 			first := s.first.CompareAndSwap(0, int32(codeOf(sig)))
 			if first {
+				came = time.Now()
 				close(s.requested)
+			} else if codeOf(sig) == s.code() && time.Since(came) < sameRequest {
+				continue
 			}
 			switch phase(s.phase.Load()) {
 			case checking:
@@ -85,9 +94,10 @@ func (s *stopper) enter(p phase) { s.phase.Store(int32(p)) }
 // code is the exit code of the signal that came, or 0.
 func (s *stopper) code() int { return int(s.first.Load()) }
 
+// codeOf is the exit code of a program that a signal stopped, as shells tell it.
 func codeOf(sig os.Signal) int {
-	if sig == syscall.SIGTERM {
-		return exitTerminated
+	if number, ok := sig.(syscall.Signal); ok {
+		return exitSignalled + int(number)
 	}
 	return exitInterrupted
 }

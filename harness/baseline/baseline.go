@@ -21,9 +21,6 @@ import (
 	"github.com/loopcheck/loopcheck/harness/report"
 )
 
-// Folder is that of the baselines in a reports folder.
-const Folder = "baselines"
-
 // extension is that of the files, after their names.
 const extension = ".json"
 
@@ -61,7 +58,7 @@ func Path(reports, name string) (string, error) {
 	if !allowed.MatchString(name) {
 		return "", &NameError{name}
 	}
-	return filepath.Join(reports, Folder, name+extension), nil
+	return filepath.Join(reports, folder.Baselines, name+extension), nil
 }
 
 // Load reads a baseline. It fails with a *NameError, an *UnknownError, or because
@@ -128,7 +125,7 @@ func List(reports string) ([]Baseline, error) {
 	all := []Baseline{}
 	known, err := names(reports)
 	for _, name := range known {
-		b := Baseline{Name: name, Path: filepath.Join(reports, Folder, name+extension)}
+		b := Baseline{Name: name, Path: filepath.Join(reports, folder.Baselines, name+extension)}
 		if r, err := compare.Load(b.Path); err != nil {
 			b.Unreadable = err.Error()
 		} else {
@@ -142,7 +139,7 @@ func List(reports string) ([]Baseline, error) {
 
 // names are those of the files, sorted.
 func names(reports string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(reports, Folder))
+	entries, err := os.ReadDir(filepath.Join(reports, folder.Baselines))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

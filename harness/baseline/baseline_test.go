@@ -4,6 +4,8 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+
+	"github.com/loopcheck/loopcheck/harness/folder"
 )
 
 // A baseline lies in its folder, whatever its name.
@@ -19,7 +21,7 @@ func FuzzPath(f *testing.F) {
 			}
 			return
 		}
-		if filepath.Dir(path) != filepath.Join("reports", Folder) || filepath.Base(path) != name+extension {
+		if filepath.Dir(path) != filepath.Join("reports", folder.Baselines) || filepath.Base(path) != name+extension {
 			t.Errorf("%q lies at %s", name, path)
 		}
 	})

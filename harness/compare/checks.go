@@ -15,10 +15,10 @@ type Change string
 // Changes, in the order in which they are told.
 const (
 	Worse    Change = "worse"    // it warns or fails, which it did not, or fails and warned
-	Changed  Change = "changed"  // neither worse nor better: such as from pass to skip
+	Changed  Change = "changed"  // neither worse nor better: such as to skip, from any
 	Appeared Change = "appeared" // only the new has it
 	Gone     Change = "gone"     // only the base has it
-	Better   Change = "better"
+	Better   Change = "better"   // it passes or warns, which was worse
 )
 
 var changes = []Change{Worse, Changed, Appeared, Gone, Better}
@@ -51,11 +51,26 @@ func severity(s check.State) int {
 	return 0
 }
 
-// checkChanges are the checks that differ, and how many both have.
-func checkChanges(base, after []report.Check) (found []CheckChange, compared int) {
+// answers says that a state is the answer to the check's question.
+func answers(s check.State) bool { return s == check.Pass || s == check.Warn || s == check.Fail }
+
+// became is what it means that a check was in one state and is in another.
+func became(was, now check.State) Change {
+	switch d := severity(now) - severity(was); {
+	case d > 0:
+		return Worse
+	case d < 0 && answers(now):
+		return Better
+	}
+	return Changed
+}
+
+// checkChanges are the checks that differ, how many both sides answered, and how
+// many of those that both have one did not.
+func checkChanges(base, after []report.Check) (found []CheckChange, compared, unanswered int) {
 	found = []CheckChange{}
 	if base == nil || after == nil {
-		return found, 0
+		return found, 0, 0
 	}
 	before := map[string]report.Check{}
 	for _, c := range base {
@@ -66,17 +81,15 @@ func checkChanges(base, after []report.Check) (found []CheckChange, compared int
 		now[c.ID] = true
 		one := CheckChange{ID: c.ID, Suite: c.Suite, Title: c.Title, New: c.State, Message: c.Message, Change: Appeared}
 		if was, had := before[c.ID]; had {
-			compared++
+			if answers(was.State) && answers(c.State) {
+				compared++
+			} else {
+				unanswered++
+			}
 			if was.State == c.State {
 				continue
 			}
-			one.Base = was.State
-			one.Change = Changed
-			if d := severity(c.State) - severity(was.State); d > 0 {
-				one.Change = Worse
-			} else if d < 0 {
-				one.Change = Better
-			}
+			one.Base, one.Change = was.State, became(was.State, c.State)
 		}
 		found = append(found, one)
 	}
@@ -91,7 +104,7 @@ func checkChanges(base, after []report.Check) (found []CheckChange, compared int
 			cmp.Compare(severity(b.New), severity(a.New)),
 		)
 	})
-	return found, compared
+	return found, compared, unanswered
 }
 
 // ListenerChange is a listener that only one side has.

@@ -44,8 +44,10 @@ type Comparison struct {
 	// Checks are those whose state is another, the worst first, and those that only
 	// one side has.
 	Checks []CheckChange `json:"checks"`
-	// ChecksCompared is how many checks both sides have.
-	ChecksCompared int `json:"checks_compared"`
+	// ChecksCompared is how many checks both sides answered: they passed, warned or
+	// failed. Of those that both have, ChecksUnanswered were not on one of them.
+	ChecksCompared   int `json:"checks_compared"`
+	ChecksUnanswered int `json:"checks_unanswered"`
 	// Listeners are those that appeared, and then those that are gone.
 	Listeners []ListenerChange `json:"listeners"`
 	// Firewall is nil where not both sides have maps.
@@ -110,7 +112,7 @@ func Reports(base, after *report.Report, rules judge.Rules) *Comparison {
 		Host: hostDifferences(base, after), Settings: settingsDifferences(base.Host.Sysctls, after.Host.Sysctls),
 		Listeners: listenerChanges(base.Listeners, after.Listeners),
 	}
-	c.Checks, c.ChecksCompared = checkChanges(base.Checks, after.Checks)
+	c.Checks, c.ChecksCompared, c.ChecksUnanswered = checkChanges(base.Checks, after.Checks)
 	if base.Firewall != nil && after.Firewall != nil && base.Firewall.Maps != nil && after.Firewall.Maps != nil {
 		c.Firewall = firewall.Diff(base.Firewall.Maps, after.Firewall.Maps)
 	}
@@ -138,7 +140,7 @@ func Measured(base, after Side, comparisons []bench.Comparison, left []NotCompar
 
 // Common says with a *NothingError whether nothing was compared.
 func (c *Comparison) Common() error {
-	if len(c.Benchmarks)+c.ChecksCompared > 0 || c.Firewall != nil {
+	if len(c.Benchmarks)+c.ChecksCompared+c.ChecksUnanswered > 0 || c.Firewall != nil {
 		return nil
 	}
 	e := &NothingError{Base: c.Base.Source, New: c.New.Source}

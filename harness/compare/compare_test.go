@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/netip"
@@ -168,6 +169,28 @@ func TestOnlyWhatFailsNowIsARegressionOfChecks(t *testing.T) {
 		if got := Reports(of(s[0]), of(s[1]), rules).Verdict; got != want {
 			t.Errorf("%s, then %s: %s, want %s", s[0], s[1], got, want)
 		}
+	}
+}
+
+// What was not answered is neither better nor compared.
+func TestWhatWasNotAnsweredIsNotBetter(t *testing.T) {
+	states := []check.State{check.Fail, check.Fail, check.Warn, check.Pass, check.Skip, check.Fail}
+	now := []check.State{check.Skip, check.Interrupted, check.Inconclusive, check.Interrupted, check.Pass, check.Warn}
+	of := func(states []check.State) (r *report.Report) {
+		r = &report.Report{}
+		for i, state := range states {
+			r.Checks = append(r.Checks, report.Check{ID: fmt.Sprintf("TCP-%03d", i+1), State: state})
+		}
+		return r
+	}
+	c := Reports(of(states), of(now), rules)
+	for _, one := range c.Checks {
+		if want := map[bool]Change{true: Better, false: Changed}[one.ID == "TCP-006"]; one.Change != want {
+			t.Errorf("%s, then %s: %s, want %s", one.Base, one.New, one.Change, want)
+		}
+	}
+	if want := "No regression. Compared: 1 check (0 worse, 1 better; 5 more not answered on both sides)."; c.Sentence() != want || len(c.Checks) != 6 {
+		t.Errorf("%q of %d, want %q", c.Sentence(), len(c.Checks), want)
 	}
 }
 

@@ -97,12 +97,16 @@ func (c *Comparison) compared() string {
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s)", counted(n, "benchmark"), strings.Join(counts, ", ")))
 	}
-	if n := c.ChecksCompared; n > 0 {
+	if n := c.ChecksCompared; n+c.ChecksUnanswered > 0 {
 		differ := map[Change]int{}
 		for _, one := range c.Checks {
 			differ[one.Change]++
 		}
-		parts = append(parts, fmt.Sprintf("%s (%d worse, %d better)", counted(n, "check"), differ[Worse], differ[Better]))
+		told := fmt.Sprintf("%d worse, %d better", differ[Worse], differ[Better])
+		if c.ChecksUnanswered > 0 {
+			told += fmt.Sprintf("; %d more not answered on both sides", c.ChecksUnanswered)
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s)", counted(n, "check"), told))
 	}
 	if c.Firewall != nil {
 		parts = append(parts, fmt.Sprintf("the firewall (%s)", counted(len(c.Firewall.Changes), "verdict")+" moved"))

@@ -66,9 +66,10 @@ type Unreadable struct {
 }
 
 // Load reads the reports in files and folders and joins them. A folder stands for
-// every file in it and below it that ends in .json; links in it are passed over.
-// Of a machine with several reports the newest counts. What is no report is
-// listed. The error is of a path that is not there or a folder that cannot be read.
+// every file in it and below it that ends in .json; links in it are passed over, and
+// so are the baselines of a reports folder. Of a machine with several reports the
+// newest counts. What is no report, or cannot be read, is listed. The error is of a
+// path that is not there or that cannot be read itself.
 func Load(paths []string) (*Fleet, error) {
 	f := &Fleet{
 		SchemaVersion: SchemaVersion, Machines: []Machine{}, Groups: []Group{}, Checks: []Check{}, Benchmarks: []Benchmark{}, Unreadable: []Unreadable{},
@@ -76,10 +77,11 @@ func Load(paths []string) (*Fleet, error) {
 	newest := map[report.Machine]Machine{}
 	seen := map[string]bool{}
 	for _, path := range paths {
-		files, err := filesOf(path)
+		files, shut, err := filesOf(path)
 		if err != nil {
 			return nil, err
 		}
+		f.Unreadable = append(f.Unreadable, shut...)
 		for _, file := range files {
 			if seen[file] {
 				continue
@@ -113,24 +115,33 @@ func Load(paths []string) (*Fleet, error) {
 	return f, nil
 }
 
-// filesOf are the files that a path stands for, links in it resolved.
-func filesOf(path string) ([]string, error) {
+// filesOf are the files that a path stands for, links in it resolved, and the
+// folders in it that cannot be read.
+func filesOf(path string) (files []string, shut []Unreadable, err error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var files []string
 	err = filepath.WalkDir(real, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
 		inFolder := file != real
+		switch {
+		case err != nil && inFolder:
+			shut = append(shut, Unreadable{shown(file), shown(err.Error())})
+			if entry == nil || !entry.IsDir() {
+				return nil
+			}
+			return fs.SkipDir
+		case err != nil:
+			return err
+		case inFolder && entry.IsDir() && entry.Name() == folder.Baselines:
+			return fs.SkipDir
+		}
 		if !inFolder && !entry.IsDir() || inFolder && entry.Type().IsRegular() && filepath.Ext(file) == ".json" && entry.Name() != folder.Comparison {
 			files = append(files, file)
 		}
 		return nil
 	})
-	return files, err
+	return files, shut, err
 }
 
 // shown is a string of unknown origin on one line.

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Names of the files of a run.
+// Names of the files of a run, and of what is beside its folder.
 const (
 	Journal = "journal.jsonl"
 	JSON    = "report.json"
@@ -23,6 +23,8 @@ const (
 	ComparisonHTML = "comparison.html"
 	// Latest is the link in the reports folder to the newest run.
 	Latest = "latest"
+	// Baselines is the folder in the reports folder of what runs are compared with.
+	Baselines = "baselines"
 )
 
 // layout names a run's folder by its start: ISO 8601, with what file systems

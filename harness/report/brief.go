@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -63,6 +64,9 @@ func parseBrief(document []byte) (*Report, error) {
 			return nil, err
 		}
 		return nil, located(document, wrong)
+	}
+	if b.Checks == nil && b.Summary.Verdict == "" {
+		return nil, errors.New("it has no checks, and so is not what a run wrote")
 	}
 	r := &Report{
 		SchemaVersion: b.SchemaVersion, Tool: b.Tool, Started: b.Started, Duration: b.Duration, Interrupted: b.Interrupted,

@@ -78,6 +78,9 @@ func read[T any](from io.Reader, parse func([]byte) (*T, error)) (*T, error) {
 	if len(bytes.TrimSpace(document)) == 0 {
 		return nil, errors.New("read report: it is empty")
 	}
+	if err := bounded(document); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
 	r, err := parse(document)
 	if err != nil {
 		return nil, fmt.Errorf("read report: %w", err)
