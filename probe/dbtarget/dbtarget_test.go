@@ -71,6 +71,7 @@ func TestPostgresIsOnThisMachine(t *testing.T) {
 		"postgres://u:secret@127.0.0.1:port/x":             "malformed",
 		"host=127.0.0.1 password=secret sslmode=sometimes": "malformed",
 		"secret": "malformed",
+		"":       "malformed",
 		"postgres://u:secret@127.0.0.1/x?sslrootcert=/nowhere/at/all":  "malformed",
 		"postgres://u:secret@127.0.0.1/x?service=none&servicefile=/no": "malformed",
 	} {

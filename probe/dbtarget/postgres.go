@@ -27,6 +27,9 @@ type Postgres struct {
 // and password files. The errors are a *MalformedError, an *ElsewhereError and an
 // *UnknownError.
 func ParsePostgres(dsn string) (*Postgres, error) {
+	if dsn == "" {
+		return nil, &MalformedError{Why: "it is empty", Write: writePostgres}
+	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, &MalformedError{Why: "it is no DSN of PostgreSQL's" + reason(dsn, err), Write: writePostgres}
