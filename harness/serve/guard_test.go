@@ -125,6 +125,23 @@ func TestOtherOriginsAreTold(t *testing.T) {
 	}
 }
 
+// What a route's headers say is beside what the server's own say, and not in its place.
+func TestRoutesAddToTheServersHeaders(t *testing.T) {
+	const origin = "http://localhost:5173"
+	dir := folderWith(t, map[string]string{"routes.yaml": "routes: [{route: /, headers: {Vary: [Accept, Cookie], Set-Cookie: a=1, Access-Control-Allow-Origin: \"null\"}}]"})
+	r := start(t, Options{Routes: filepath.Join(dir, "routes.yaml"), Token: token, CORS: cors.Policy{Origins: []string{origin}, Credentials: true}})
+	got := get(t, r.url+"?token="+token, "Origin", origin).Header
+	for name, want := range map[string][]string{
+		"Vary":                        {"Origin", "Accept", "Cookie"},
+		"Set-Cookie":                  {fmt.Sprintf("loopcheck-%d=%s; Path=/; HttpOnly; SameSite=Lax", r.port(), token), "a=1"},
+		"Access-Control-Allow-Origin": {"null"},
+	} {
+		if values := got.Values(name); !slices.Equal(values, want) {
+			t.Errorf("%s: %q, want %q", name, values, want)
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	r := start(t, Options{Dir: folderWith(t, map[string]string{"a.txt": "x"}), TLS: true, Hosts: []string{"dev.example"}})
 	roots := x509.NewCertPool()
