@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -21,11 +22,30 @@ import (
 // line and what to write. Files that the routes name have to be in the folder, which
 // is that of the file, or below.
 func ReadFile(path string, folder *os.Root) (*File, error) {
-	content, err := userfile.Read(path, "a file of routes")
+	// A named pipe without a writer would otherwise be waited for.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && !isDescriptor(path) {
+		err = &userfile.Error{Path: path, Message: "no regular file: write the path of a file of routes"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := userfile.ReadFrom(f, path, "a file of routes")
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, content, folder)
+}
+
+// isDescriptor says whether a path is what the process was given open, such as a
+// shell's <(command).
+func isDescriptor(path string) bool {
+	return path == "/dev/stdin" || slices.Contains([]string{"/dev/fd", "/proc/self/fd"}, filepath.Dir(path))
 }
 
 // Keys of the file, of an answer, and of a route, which may hold those of its only
