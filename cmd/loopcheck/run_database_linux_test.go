@@ -91,7 +91,9 @@ func leavesNothing(t *testing.T, postgres, cache *dbserver.Server) {
 func TestUsersDatabasesAreAskedAndLeftAsTheyWere(t *testing.T) {
 	postgres, cache := usersServers(t)
 	g := NewWithT(t)
-	r, text := databaseRun(t, "--postgres", dsnOf(postgres, postgres.Password), "--redis="+urlOf(cache, cache.Password))
+	// What psql takes, and the server knows not.
+	const psqls = "?keepalives=1&gssencmode=disable&client_encoding=auto&fallback_application_name=app"
+	r, text := databaseRun(t, "--postgres", dsnOf(postgres, postgres.Password)+psqls, "--redis="+urlOf(cache, cache.Password))
 	spared := map[string]bool{}
 	for _, id := range onlyOwn {
 		spared[id] = true

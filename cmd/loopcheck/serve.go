@@ -199,8 +199,15 @@ func (o serveOptions) addresses() (all []netip.Addr, err error) {
 		if own, _, err := iface.Owns(addr); !addr.IsUnspecified() && (err != nil || !own) {
 			return nil, fmt.Errorf("--listen %s is no address of this machine: write one of its own, such as 127.0.0.1, or 0.0.0.0 for all", addr)
 		}
-		if slices.Contains(all, addr) {
-			return nil, fmt.Errorf("--listen %s stands twice: write it once", addr)
+		for _, other := range all {
+			switch {
+			case other == addr:
+				return nil, fmt.Errorf("--listen %s stands twice: write it once", addr)
+			case holds(addr, other):
+				return nil, fmt.Errorf("--listen: %s holds %s already: write one of them", addr, other)
+			case holds(other, addr):
+				return nil, fmt.Errorf("--listen: %s holds %s already: write one of them", other, addr)
+			}
 		}
 		all = append(all, addr)
 	}
@@ -208,6 +215,12 @@ func (o serveOptions) addresses() (all []netip.Addr, err error) {
 		return nil, errors.New("--listen: write an address, such as 127.0.0.1")
 	}
 	return all, nil
+}
+
+// holds says whether who listens on an address has another one with it. A listener of
+// :: is one of IPv4 too.
+func holds(addr, other netip.Addr) bool {
+	return addr.IsUnspecified() && (addr.Is6() || other.Is4())
 }
 
 func onlyLoopback(o serve.Options) bool {

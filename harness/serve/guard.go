@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/probe/cors"
@@ -45,12 +46,15 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.next.ServeHTTP(w, r)
 		return
 	}
-	if c, err := r.Cookie(g.cookie); err == nil && g.fits(c.Value) && !r.URL.Query().Has(tokenKey) {
+	token := r.URL.Query().Get(tokenKey)
+	cookie, err := r.Cookie(g.cookie)
+	switch {
+	case g.fits(token):
+	case err == nil && g.fits(cookie.Value):
+		// Another token in the URL is the application's own.
 		g.next.ServeHTTP(w, r)
 		return
-	}
-	token := r.URL.Query().Get(tokenKey)
-	if !g.fits(token) {
+	default:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="loopcheck serve"`)
 		hangUp(w)
 		http.Error(w, "this server asks for its token: open the address that it printed, or send Authorization: Bearer TOKEN", http.StatusUnauthorized)
@@ -58,7 +62,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: token, Path: "/", HttpOnly: true, Secure: g.secure, SameSite: http.SameSiteLaxMode})
 	u := *r.URL
-	u.RawQuery = withoutToken(u.RawQuery, "")
+	u.RawQuery = strings.TrimLeft(withoutToken(u.RawQuery, ""), "&;")
 	// A browser that goes to a page must not keep the token in its address bar, nor
 	// send it on in Referer.
 	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -77,20 +81,23 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Limits.Connections.
 func hangUp(w http.ResponseWriter) { w.Header().Set("Connection", "close") }
 
+// pairs are the parts of a query, each with what parts it from the one before. A
+// semicolon does too for some, though not for net/url.
+var pairs = regexp.MustCompile(`(?:[&;]|^)[^&;]*`)
+
 // withoutToken takes the token out of a query, or puts something in its place.
 func withoutToken(query, instead string) string {
-	var kept []string
-	for _, pair := range strings.Split(query, "&") {
+	return pairs.ReplaceAllStringFunc(query, func(pair string) string {
 		key, _, _ := strings.Cut(pair, "=")
-		if name, err := url.QueryUnescape(key); err == nil && name == tokenKey {
-			if instead == "" {
-				continue
-			}
-			pair = key + "=" + instead
+		name, err := url.QueryUnescape(strings.TrimLeft(key, "&;"))
+		switch {
+		case err != nil || name != tokenKey:
+			return pair
+		case instead == "":
+			return ""
 		}
-		kept = append(kept, pair)
-	}
-	return strings.Join(kept, "&")
+		return key + "=" + instead
+	})
 }
 
 // addressed refuses requests for other hosts: what a page sends whose name was made to

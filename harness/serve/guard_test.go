@@ -62,7 +62,12 @@ func TestTheTokenIsAskedFor(t *testing.T) {
 		"with another host":    {"/evil.example/?token=" + token, []string{"Accept", "text/html"}, 303, "/evil.example/"},
 		"as a cookie":          {"a.txt", []string{"Cookie", cookie}, 200, ""},
 		"of another port":      {"a.txt", []string{"Cookie", "loopcheck-1=" + token}, 401, ""},
-		"wrong beside a right": {"a.txt?token=wrong", []string{"Cookie", cookie}, 401, ""},
+		"beside another":       {"a.txt?token=its-own", []string{"Cookie", cookie}, 200, ""},
+		"twice":                {"a.txt?token=" + token, []string{"Cookie", cookie, "Accept", "text/html"}, 303, "/a.txt"},
+		"wrong beside a wrong": {"a.txt?token=wrong", []string{"Cookie", cookie + "x"}, 401, ""},
+		"after a semicolon":    {"a.txt?a;t%6Fken=" + token, nil, 401, ""},
+		"beside a semicolon":   {"a.txt?a;b&token=" + token, []string{"Accept", "text/html"}, 303, "/a.txt?a;b"},
+		"after nothing":        {"a.txt?&token=" + token + "&b", []string{"Accept", "text/html"}, 303, "/a.txt?b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := do(t, stay, http.MethodGet, r.url+c.path, c.header...)
@@ -82,6 +87,9 @@ func TestTheTokenIsAskedFor(t *testing.T) {
 	}
 	if got := bodyOf(t, get(t, r.url+"echo?q=1&token="+token)); got != "q=1 t=" {
 		t.Errorf("the token is seen within: %q", got)
+	}
+	if got := bodyOf(t, get(t, r.url+"echo?q=1&token=its-own", "Cookie", cookie)); got != "q=1 t=its-own" {
+		t.Errorf("the application's own token is not seen: %q", got)
 	}
 	entries, _ := r.seen()
 	for _, e := range entries {
@@ -122,6 +130,23 @@ func TestOtherOriginsAreTold(t *testing.T) {
 	rebound := get(t, r.url+"a.txt", "Origin", origin, "Host", "evil.example")
 	if rebound.StatusCode != 421 || rebound.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("another host: %d, %v", rebound.StatusCode, rebound.Header)
+	}
+}
+
+// What a route's headers say is beside what the server's own say, and not in its place.
+func TestRoutesAddToTheServersHeaders(t *testing.T) {
+	const origin = "http://localhost:5173"
+	dir := folderWith(t, map[string]string{"routes.yaml": "routes: [{route: /, headers: {Vary: [Accept, Cookie], Set-Cookie: a=1, Access-Control-Allow-Origin: \"null\"}}]"})
+	r := start(t, Options{Routes: filepath.Join(dir, "routes.yaml"), Token: token, CORS: cors.Policy{Origins: []string{origin}, Credentials: true}})
+	got := get(t, r.url+"?token="+token, "Origin", origin).Header
+	for name, want := range map[string][]string{
+		"Vary":                        {"Origin", "Accept", "Cookie"},
+		"Set-Cookie":                  {fmt.Sprintf("loopcheck-%d=%s; Path=/; HttpOnly; SameSite=Lax", r.port(), token), "a=1"},
+		"Access-Control-Allow-Origin": {"null"},
+	} {
+		if values := got.Values(name); !slices.Equal(values, want) {
+			t.Errorf("%s: %q, want %q", name, values, want)
+		}
 	}
 }
 

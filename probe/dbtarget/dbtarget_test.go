@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -46,31 +47,35 @@ func asType[E error](err error) bool {
 
 func TestPostgresIsOnThisMachine(t *testing.T) {
 	hosts(t, someHosts)
-	for _, name := range []string{"PGHOST", "PGPORT", "PGSERVICE", "PGSERVICEFILE", "PGPASSWORD", "PGUSER"} {
+	for _, name := range []string{"PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGSERVICEFILE", "PGPASSWORD", "PGUSER"} {
 		t.Setenv(name, "")
 		os.Unsetenv(name)
 	}
 	for dsn, want := range map[string]string{
-		"postgres://u:secret@127.0.0.1:5433/x":             "own",
-		"postgres://u:secret@localhost/x":                  "own",
-		"postgresql://u:secret@db/x":                       "own",
-		"postgres://u:secret@[::ffff:127.0.0.1]/x":         "own",
-		"postgres://u:secret@0.0.0.0/x":                    "own",
-		"host=/run/postgresql user=u dbname=x":             "own",
-		"host=@abstract user=u dbname=x":                   "own",
-		"postgres:///x?host=/tmp":                          "own",
-		"postgres://u:secret@192.0.2.1/x":                  "elsewhere",
-		"postgres://u:secret@elsewhere/x":                  "elsewhere",
-		"postgres://u:secret@both/x":                       "elsewhere",
-		"postgres://u:secret@127.0.0.1,192.0.2.1/x":        "elsewhere",
-		"host=127.0.0.1,elsewhere password=secret":         "elsewhere",
-		"postgres://u:secret@[2001:db8::1]/x":              "elsewhere",
-		"postgres://u:secret@db.example.com/x":             "unknown",
-		"host=localhost,db.example.com password=secret":    "unknown",
-		"postgres://u:se/cret@127.0.0.1/x":                 "malformed",
-		"postgres://u:secret@127.0.0.1:port/x":             "malformed",
-		"host=127.0.0.1 password=secret sslmode=sometimes": "malformed",
-		"secret": "malformed",
+		"postgres://u:secret@127.0.0.1:5433/x":                         "own",
+		"postgres://u:secret@localhost/x":                              "own",
+		"postgresql://u:secret@db/x":                                   "own",
+		"postgres://u:secret@[::ffff:127.0.0.1]/x":                     "own",
+		"postgres://u:secret@0.0.0.0/x":                                "own",
+		"host=/run/postgresql user=u dbname=x":                         "own",
+		"host=@abstract user=u dbname=x":                               "own",
+		"postgres:///x?host=/tmp":                                      "own",
+		"postgres://u:secret@192.0.2.1/x":                              "elsewhere",
+		"postgres://u:secret@elsewhere/x":                              "elsewhere",
+		"postgres://u:secret@both/x":                                   "elsewhere",
+		"postgres://u:secret@127.0.0.1,192.0.2.1/x":                    "elsewhere",
+		"host=127.0.0.1,elsewhere password=secret":                     "elsewhere",
+		"postgres://u:secret@[2001:db8::1]/x":                          "elsewhere",
+		"postgres://u:secret@db.example.com/x":                         "unknown",
+		"host=localhost,db.example.com password=secret":                "unknown",
+		"postgres://u:se/cret@127.0.0.1/x":                             "malformed",
+		"postgres://u:secret@127.0.0.1:port/x":                         "malformed",
+		"host=127.0.0.1 password=secret sslmode=sometimes":             "malformed",
+		"postgres://u:secret@db/x?hostaddr=192.0.2.1":                  "malformed",
+		"host=db hostaddr=127.0.0.1 password=secret":                   "malformed",
+		"host=db hostaddr='' password=secret":                          "own",
+		"secret":                                                       "malformed",
+		"":                                                             "malformed",
 		"postgres://u:secret@127.0.0.1/x?sslrootcert=/nowhere/at/all":  "malformed",
 		"postgres://u:secret@127.0.0.1/x?service=none&servicefile=/no": "malformed",
 	} {
@@ -102,6 +107,35 @@ func TestPostgresOfTheEnvironment(t *testing.T) {
 	t.Setenv("PGSERVICE", "far")
 	_, err = ParsePostgres("user=u")
 	g.Expect(kind(err)).To(Equal("elsewhere"))
+	t.Setenv("PGHOSTADDR", "192.0.2.1")
+	_, err = ParsePostgres("service=near")
+	g.Expect(err).To(MatchError("PGHOSTADDR is not looked at: write its address as host=, such as host=127.0.0.1, and unset it"))
+}
+
+// A server refuses what it has no setting of.
+func TestPostgresIsSentWhatIsForIt(t *testing.T) {
+	hosts(t, someHosts)
+	t.Setenv("PGHOSTADDR", "")
+	const libpqs = "host=127.0.0.1 channel_binding=prefer gssdelegation=0 gssencmode=prefer gsslib=gssapi hostaddr='' keepalives=1 keepalives_count=3 keepalives_idle=9 " +
+		"keepalives_interval=9 krbsrvname=postgres load_balance_hosts=disable max_protocol_version=3.0 min_protocol_version=3.0 oauth_client_id=x oauth_client_secret=x " +
+		"oauth_issuer=x oauth_scope=x passfile=/nowhere require_auth=!password requirepeer=postgres scram_client_key=x scram_server_key=x sslcertmode=allow sslcompression=0 " +
+		"sslcrl=x sslcrldir=x sslkeylogfile=x sslsni=1 ssl_max_protocol_version=TLSv1.3 ssl_min_protocol_version=TLSv1.2 target_session_attrs=any tcp_user_timeout=9 "
+	for dsn, want := range map[string]map[string]string{
+		libpqs: {},
+		libpqs + "options='-c geqo=off' replication=off search_path=s":   {"options": "-c geqo=off", "replication": "off", "search_path": "s"},
+		libpqs + "client_encoding=auto fallback_application_name=psql":   {"client_encoding": "UTF8", "application_name": "psql"},
+		libpqs + "application_name=app fallback_application_name=psql":   {"application_name": "app"},
+		"postgres://127.0.0.1/x?keepalives=1&gssencmode=disable&geqo=on": {"geqo": "on"},
+	} {
+		server, err := ParsePostgres(dsn)
+		if err != nil {
+			t.Errorf("%s: %v", dsn, err)
+			continue
+		}
+		if got := server.Config.RuntimeParams; !maps.Equal(got, want) {
+			t.Errorf("%s: the server is sent %q, want %q", dsn, got, want)
+		}
+	}
 }
 
 // What was looked up is where the connection goes, whatever the hosts file says

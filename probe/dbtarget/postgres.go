@@ -1,10 +1,12 @@
 package dbtarget
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -27,9 +29,15 @@ type Postgres struct {
 // and password files. The errors are a *MalformedError, an *ElsewhereError and an
 // *UnknownError.
 func ParsePostgres(dsn string) (*Postgres, error) {
+	if dsn == "" {
+		return nil, &MalformedError{Why: "it is empty", Write: writePostgres}
+	}
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, &MalformedError{Why: "it is no DSN of PostgreSQL's" + reason(dsn, err), Write: writePostgres}
+	}
+	if err := settle(config.RuntimeParams); err != nil {
+		return nil, err
 	}
 	known := map[string][]string{}
 	hosts := []string{config.Host}
@@ -56,6 +64,40 @@ func ParsePostgres(dsn string) (*Postgres, error) {
 		return nil, &UnknownError{Host: host}
 	}
 	return &Postgres{Config: config}, nil
+}
+
+// libpqOnly are the keywords that say how libpq connects, and that pgx would send to the
+// server as settings, which it refuses.
+var libpqOnly = []string{
+	"gssdelegation", "gssencmode", "gsslib",
+	"keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "tcp_user_timeout",
+	"load_balance_hosts", "requirepeer", "scram_client_key", "scram_server_key",
+	"oauth_client_id", "oauth_client_secret", "oauth_issuer", "oauth_scope",
+	"sslcompression", "sslcrl", "sslcrldir", "sslkeylogfile", "ssl_max_protocol_version", "ssl_min_protocol_version",
+}
+
+// settle leaves of what a DSN says what is for the server. The address that libpq would
+// connect to in the place of the host's is not left out in silence.
+func settle(params map[string]string) error {
+	if params["hostaddr"] != "" {
+		return &MalformedError{Why: "hostaddr is not looked at", Write: "its address as host=, such as host=127.0.0.1"}
+	}
+	if os.Getenv("PGHOSTADDR") != "" {
+		return &MalformedError{Why: "PGHOSTADDR is not looked at", Write: "its address as host=, such as host=127.0.0.1, and unset it"}
+	}
+	delete(params, "hostaddr")
+	for _, keyword := range libpqOnly {
+		delete(params, keyword)
+	}
+	if name, there := params["fallback_application_name"]; there {
+		delete(params, "fallback_application_name")
+		params["application_name"] = cmp.Or(params["application_name"], name)
+	}
+	// Go's texts are of this encoding. libpq takes auto too, for that of the locale.
+	if _, there := params["client_encoding"]; there {
+		params["client_encoding"] = "UTF8"
+	}
+	return nil
 }
 
 // reason is what pgx found wrong. Where the DSN has a password, parts of it may

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -67,12 +68,27 @@ func Parse(path string, content []byte, begin string) (Node, error) {
 	case errors.Is(err, io.EOF):
 		return Node{}, &Error{Path: path, Message: "it is empty: " + begin}
 	case err != nil:
-		return Node{}, &Error{Path: path, Message: oneLine(strings.TrimPrefix(err.Error(), "yaml: "))}
+		return Node{}, syntaxError(path, content, err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Node{}, &Error{Path: path, Message: "holds more than one document: write one"}
 	}
 	return Node{path, document.Content[0]}, nil
+}
+
+// syntaxError says where a file is no YAML. Where yaml names no line, it is the last of
+// the fewest lines that have the same error.
+func syntaxError(path string, content []byte, err error) error {
+	e := &Error{Path: path, Message: oneLine(strings.TrimPrefix(err.Error(), "yaml: "))}
+	if strings.HasPrefix(e.Message, "line ") {
+		return e
+	}
+	lines := bytes.SplitAfter(content, []byte("\n"))
+	e.Line = 1 + sort.Search(len(lines)-1, func(i int) bool {
+		again := yaml.Unmarshal(bytes.Join(lines[:i+1], nil), new(yaml.Node))
+		return again != nil && again.Error() == err.Error()
+	})
+	return e
 }
 
 // oneLine keeps what stands in the file from breaking the line of an error.

@@ -49,12 +49,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	clean := path.Clean("/" + r.URL.Path)
 	err := h.serve(w, r, clean)
-	if errors.Is(err, fs.ErrNotExist) && h.SinglePage && isPage(r, clean) {
+	if isAbsent(err) && h.SinglePage && isPage(r, clean) {
 		err = h.servePage(w, r, "/"+indexPage)
 	}
 	if err != nil {
 		refuse(w, r, err)
 	}
+}
+
+// isAbsent says that there can be no such file either: below one, or by a name that is
+// longer than a file system has it.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
 // isPage tells what a browser goes to from what a page loads: it says so, or the name

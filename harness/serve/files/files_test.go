@@ -160,13 +160,17 @@ func TestSinglePage(t *testing.T) {
 	}{
 		{"/users/7", "*/*", 200},
 		{"/users/john.doe", "text/html,*/*", 200},
+		{"/data/sub", "*/*", 200},
+		{"/a.txt/sub/page", "*/*", 200},
+		{"/" + strings.Repeat("x", 256), "*/*", 200},
 		{"/missing.js", "*/*", 404},
+		{"/a.txt/missing.js", "*/*", 404},
 		{"/.env", "*/*", 404},
 	} {
 		got := ask(t, h, c.target, "Accept", c.accept)
 		home := bodyOf(t, got) == site["index.html"]
 		if got.StatusCode != c.status || home != (c.status == 200) {
-			t.Errorf("%s: %d, home page: %v", c.target, got.StatusCode, home)
+			t.Errorf("%.40s: %d, home page: %v", c.target, got.StatusCode, home)
 		}
 	}
 	without := handlerOf(t, map[string]string{"a.txt": ""})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -77,6 +78,10 @@ func (e *endpoint) pause(r *http.Request, d time.Duration) bool {
 	}
 }
 
+// shared are headers that an answer adds to: who lets the request in says there what the
+// answer depends on, and sets a cookie of its own.
+var shared = []string{"Set-Cookie", "Vary"}
+
 // answer sends the answer, as far as its fault lets it.
 func (e *endpoint) answer(w http.ResponseWriter, in input, t turn) {
 	var content io.ReadCloser = http.NoBody
@@ -93,7 +98,7 @@ func (e *endpoint) answer(w http.ResponseWriter, in input, t turn) {
 	defer func() { _ = content.Close() }()
 	own := map[string]bool{}
 	for _, each := range t.headers {
-		if !own[each.name] {
+		if !own[each.name] && !slices.Contains(shared, each.name) {
 			h.Del(each.name)
 			own[each.name] = true
 		}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -99,7 +98,7 @@ func NewHandler(f *File, folder *os.Root, o Options) *Handler {
 	seed := cmp.Or(f.Seed, new(rand.Uint64()))
 	h := &Handler{mux: http.NewServeMux(), options: o, folder: folder}
 	for i, r := range f.Routes {
-		if method, _, named := strings.Cut(r.Pattern, " "); named && !slices.Contains(h.methods, method) {
+		if method, _, _ := split(r.Pattern); method != "" && !slices.Contains(h.methods, method) {
 			h.methods = append(h.methods, method)
 		}
 		h.mux.Handle(r.Pattern, &endpoint{Route: r, handler: h, random: rand.New(rand.NewPCG(*seed, uint64(i)))})

@@ -3,15 +3,14 @@ package mock
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -23,11 +22,30 @@ import (
 // line and what to write. Files that the routes name have to be in the folder, which
 // is that of the file, or below.
 func ReadFile(path string, folder *os.Root) (*File, error) {
-	content, err := userfile.Read(path, "a file of routes")
+	// A named pipe without a writer would otherwise be waited for.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && !isDescriptor(path) {
+		err = &userfile.Error{Path: path, Message: "no regular file: write the path of a file of routes"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := userfile.ReadFrom(f, path, "a file of routes")
 	if err != nil {
 		return nil, err
 	}
 	return Parse(path, content, folder)
+}
+
+// isDescriptor says whether a path is what the process was given open, such as a
+// shell's <(command).
+func isDescriptor(path string) bool {
+	return path == "/dev/stdin" || slices.Contains([]string{"/dev/fd", "/proc/self/fd"}, filepath.Dir(path))
 }
 
 // Keys of the file, of an answer, and of a route, which may hold those of its only
@@ -82,37 +100,6 @@ func Parse(path string, content []byte, folder *os.Root) (*File, error) {
 	return f, nil
 }
 
-// register says why a pattern is not taken, which http.ServeMux says by a panic.
-func register(mux *http.ServeMux, pattern string) (why string) {
-	defer func() {
-		if said := recover(); said != nil {
-			why = fmt.Sprint(said)
-		}
-	}()
-	mux.Handle(pattern, http.NotFoundHandler())
-	return ""
-}
-
-// conflict says why a route cannot stand beside the others.
-func conflict(others []Route, r Route, why string) string {
-	if register(http.NewServeMux(), r.Pattern) != "" {
-		_, detail, _ := strings.Cut(why, "parsing ")
-		return fmt.Sprintf("route: %s: write a path, or a method and a path, such as GET /users/{id}", cmp.Or(detail, why))
-	}
-	for _, other := range others {
-		both := http.NewServeMux()
-		_ = register(both, other.Pattern)
-		if register(both, r.Pattern) == "" {
-			continue
-		}
-		if other.Pattern == r.Pattern {
-			return fmt.Sprintf("route: %s stands in line %d already: leave one out, or write `answers:`", r.Pattern, other.Line)
-		}
-		return fmt.Sprintf("route: %s and %s in line %d match the same requests, and neither is the more specific: narrow one", r.Pattern, other.Pattern, other.Line)
-	}
-	return "route: " + why
-}
-
 func parseRoute(node userfile.Node, folder *os.Root) (Route, error) {
 	r := Route{Line: node.Line()}
 	fields, err := node.Mapping("a route", routeKeys...)
@@ -126,11 +113,11 @@ func parseRoute(node userfile.Node, folder *os.Root) (Route, error) {
 	if r.Pattern, err = pattern.Text("route"); err != nil {
 		return r, err
 	}
-	if why := register(http.NewServeMux(), r.Pattern); why != "" {
-		return r, pattern.Fault("%s", conflict(nil, r, why))
-	}
 	if err := unreachable(r.Pattern); err != nil {
 		return r, pattern.Fault("route: %v", err)
+	}
+	if why := register(http.NewServeMux(), r.Pattern); why != "" {
+		return r, pattern.Fault("%s", conflict(nil, r, why))
 	}
 	if node, there := fields["cycle"]; there {
 		if r.Cycle, err = truth(node, "cycle"); err != nil {
@@ -166,26 +153,6 @@ func parseRoute(node userfile.Node, folder *os.Root) (Route, error) {
 		r.Answers = append(r.Answers, a)
 	}
 	return r, nil
-}
-
-// unreachable tells patterns that no request can match: a path as it is not sent, and
-// methods in other letters than they are sent in.
-func unreachable(pattern string) error {
-	method, rest, hasMethod := strings.Cut(pattern, " ")
-	if hasMethod && method != strings.ToUpper(method) {
-		return fmt.Errorf("%s: methods are upper case: write %s", method, strings.ToUpper(method))
-	}
-	if !hasMethod {
-		rest = pattern
-	}
-	_, path, _ := strings.Cut(rest, "/")
-	if strings.ContainsAny(path, "?#") {
-		return fmt.Errorf("%s: a query is not matched: leave out what begins with ? or #", pattern)
-	}
-	if _, err := url.PathUnescape(path); err != nil {
-		return fmt.Errorf("%s: write %%25 for a %% in the path", pattern)
-	}
-	return nil
 }
 
 // bodyless are statuses that have no body (RFC 9110 6.4.1).

@@ -108,7 +108,7 @@ func TestGoodRoutesFollowTheSchema(t *testing.T) {
 // files and other routes there are, how http.ServeMux reads a pattern, and which is the
 // larger of two times.
 var beyondSchema = []string{
-	"syntax", "documents", "twice", "json-twice", "headers-twice", "json-alias", "json-infinite", "json-large", "share-nan",
+	"syntax", "anchor", "control", "documents", "twice", "json-twice", "headers-twice", "json-alias", "json-infinite", "json-large", "share-nan",
 	"route-alias", "route-twice", "route-conflict", "route-wildcard", "route-wildcard-twice", "route-percent",
 	"text-place", "text-unknown", "text-open", "headers-place", "json-place", "headers-value",
 	"file-absent", "file-outside", "file-folder", "delay-reversed", "delay-percentiles", "delay-long", "delay-zero",
