@@ -42,6 +42,22 @@ func applyConfiguration(cmd *cobra.Command) error {
 	return firstErr
 }
 
+// mayBeEmpty are the flags of which an empty value says something: no file, every
+// check, no command.
+var mayBeEmpty = []string{"config", "out", "label-filter", "a-setup", "a-undo", "b-setup", "b-undo"}
+
+// refuseEmpty refuses flags that are given and say nothing, as a script's variable
+// that is not set: what they were to ask for would silently not be asked.
+func refuseEmpty(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.DefValue == "" && !slices.Contains(mayBeEmpty, f.Name) && err == nil {
+			what, _ := pflag.UnquoteUsage(f)
+			err = fmt.Errorf("--%s is empty: write its %s, or leave the flag out", f.Name, what)
+		}
+	})
+	return err
+}
+
 func configPath(cmd *cobra.Command) string {
 	f := cmd.Flags().Lookup("config")
 	if !f.Changed {

@@ -43,6 +43,9 @@ nothing matched; 130 after SIGINT; 143 after SIGTERM.`,
 		Args:          noSubcommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseEmpty(cmd); err != nil {
+				return &usageError{err}
+			}
 			if err := applyConfiguration(cmd); err != nil {
 				return &usageError{err}
 			}

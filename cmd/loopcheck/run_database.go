@@ -17,31 +17,27 @@ const databaseSuite = "database"
 // databases are the user's own servers; "" for those of the run.
 type databases struct {
 	postgres, redis string
-	// given says whether a flag is on the command line.
-	given func(flag string) bool
 	// shown are the flags with what the report says in the place of their values,
 	// which may hold passwords.
 	shown map[string]string
 }
 
 func (d *databases) flags(cmd *cobra.Command) {
-	d.given = cmd.Flags().Changed
 	cmd.Flags().StringVar(&d.postgres, "postgres", "", "have the suite database ask your own PostgreSQL on this machine, by its `DSN`, in the place of one started for the run")
 	cmd.Flags().StringVar(&d.redis, "redis", "", "have the suite database ask your own Redis on this machine: HOST:PORT, a URL, or the path of a unix socket as `ADDRESS`")
 }
 
 // use has the suite ask the user's servers, and selects it where no suite is named.
-// A flag that is empty, as a script's variable may be, is a mistake.
 func (d *databases) use(s *run.Selection) error {
 	d.shown = map[string]string{}
-	if d.postgres != "" || d.given("postgres") {
+	if d.postgres != "" {
 		server, err := database.UsePostgres(d.postgres)
 		if err != nil {
 			return &usageError{fmt.Errorf("--postgres: %w", err)}
 		}
 		d.shown["--postgres"] = server.String()
 	}
-	if d.redis != "" || d.given("redis") {
+	if d.redis != "" {
 		server, err := database.UseRedis(d.redis)
 		if err != nil {
 			return &usageError{fmt.Errorf("--redis: %w", err)}
