@@ -130,15 +130,19 @@ func head(ctx context.Context, i *inspector, c *report.Check) {
 // connect opens a connection to the server as the client does, with TLS where the URL
 // has it.
 func (i *inspector) connect(ctx context.Context) (net.Conn, error) {
+	if i.secure() {
+		return i.handshake(ctx, unverified())
+	}
+	return i.dial(ctx)
+}
+
+// dial opens a connection to the server.
+func (i *inspector) dial(ctx context.Context) (net.Conn, error) {
 	port, err := portOf(i.url)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
-	if err != nil || !i.secure() {
-		return conn, err
-	}
-	return i.handshake(ctx, conn, unverified())
+	return web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
 }
 
 func hostless(ctx context.Context, i *inspector, c *report.Check) {

@@ -41,11 +41,12 @@ func init() {
 		}, ask: exposed, alone: true},
 		{Check: check.Check{
 			ID: "WEB-004", Title: "speaks the versions of HTTP that it offers", Grade: check.GradeFail,
-			Source: "RFC 9112; RFC 9113 3.2 and 3.3; RFC 9114 3.1; RFC 7838 (Alt-Svc)",
-			Asks:   "Asks for the page over HTTP/1.1; over HTTP/2, by ALPN with TLS and with prior knowledge without; and over HTTP/3 where Alt-Svc offers it on this host. What Alt-Svc offers has to answer.",
-			Why:    "A browser that was offered HTTP/3 tries it on each visit and loses time where nothing answers. What is not offered need not be there.",
-			Causes: []string{"the UDP port is blocked by a firewall, or not published by the container", "Alt-Svc names another port than the one that QUIC listens on"},
+			Source: "RFC 9112; RFC 9113 3.2 and 3.3; RFC 9114 3.1; RFC 7301 (ALPN); RFC 7838 (Alt-Svc)",
+			Asks:   "Asks for the page over HTTP/1.1; over HTTP/2, by ALPN with TLS and with prior knowledge without; and over HTTP/3 where Alt-Svc offers it on this host. What ALPN agrees on and what Alt-Svc offers has to answer.",
+			Why:    "A browser speaks what ALPN agreed on and nothing else: where that is an HTTP/2 that is not there it shows no page. One that was offered HTTP/3 tries it on each visit and loses time where nothing answers. What is not offered need not be there.",
+			Causes: []string{"the server's list for ALPN names h2, which what answers behind it does not speak", "the UDP port is blocked by a firewall, or not published by the container", "Alt-Svc names another port than the one that QUIC listens on"},
 			Remedies: []string{
+				"take h2 from the server's list for ALPN (set_alpn_protocols of Python's ssl, ALPNProtocols of Node.js), or switch HTTP/2 on",
 				"have the server listen on the UDP port that Alt-Svc names, or take that header away",
 			},
 		}, ask: speaks},
