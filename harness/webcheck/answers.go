@@ -96,19 +96,19 @@ func keepsAlive(ctx context.Context, i *inspector, c *report.Check) {
 		return
 	}
 	const requests = 3
-	kept := 0
+	opened := 0
 	for n := range requests {
 		response, err := i.ask(ctx, i.client, http.MethodGet)
 		if err != nil {
-			c.Break(check.Warn, fmt.Sprintf("request %d over one connection: %s", n+2, i.saw(err)))
+			c.Break(check.Warn, fmt.Sprintf("request %d of %d: %s", n+1, requests, i.saw(err)))
 			return
 		}
-		if response.Reused {
-			kept++
+		if !response.Reused {
+			opened++
 		}
 	}
-	if kept < requests {
-		c.Break(check.Warn, fmt.Sprintf("%d of %d requests had to open a new connection", requests-kept, requests))
+	if opened > 1 {
+		c.Break(check.Warn, fmt.Sprintf("%d of %d requests had to open a new connection", opened, requests))
 	}
 }
 

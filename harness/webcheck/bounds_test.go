@@ -1,9 +1,11 @@
 package webcheck
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -85,5 +87,37 @@ func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 	}
 	if header.Get("Authorization") == "" {
 		t.Error("the caller's headers were changed")
+	}
+}
+
+// keepAlive answers the requests of one connection until its client ends it.
+func keepAlive(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		status := "200 OK"
+		switch {
+		case r.ProtoMajor > 1:
+			status = "505 HTTP Version Not Supported"
+		case r.Host == "":
+			status = "400 Bad Request"
+		}
+		if _, err := fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status); err != nil || r.Close || r.ProtoMajor > 1 {
+			return
+		}
+	}
+}
+
+// A server that serves one connection at a time is not kept from the next by one that
+// is idle.
+func TestIdleConnectionsAreNotInTheWay(t *testing.T) {
+	t.Parallel()
+	found := ask(t, Options{Target: target(t, talkInTurn(t, keepAlive))}, "WEB-004", "WEB-005", "WEB-006", "WEB-007", "WEB-012")
+	for id := range found {
+		expect(t, found, id, check.Pass, "")
 	}
 }

@@ -51,7 +51,7 @@ func newInspector(o Options) (*inspector, error) {
 	return i, err
 }
 
-// close ends its connections.
+// close ends its idle connections. What is asked then has new ones.
 func (i *inspector) close() {
 	_ = i.client.Close() // nothing depends on how they end
 }

@@ -110,8 +110,19 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.URL
 }
 
-// talk lets a function speak with whoever connects.
+// talk lets a function speak with each who connects.
 func talk(t *testing.T, speak func(net.Conn)) string {
+	t.Helper()
+	return talkInTurn(t, func(conn net.Conn) {
+		go func() {
+			defer conn.Close()
+			speak(conn)
+		}()
+	})
+}
+
+// talkInTurn lets a function speak with those who connect, one after the other.
+func talkInTurn(t *testing.T, speak func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,10 +135,7 @@ func talk(t *testing.T, speak func(net.Conn)) string {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				speak(conn)
-			}()
+			speak(conn)
 		}
 	}()
 	return "http://" + listener.Addr().String()
