@@ -154,7 +154,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-015", Title: "says what it sends, and in which characters", Grade: check.GradeWarn,
 			Source: "RFC 9110 8.3; HTML Standard, determining the character encoding; RFC 2046 4.1.2",
-			Asks:   "Looks at Content-Type of the answer: one with a body must have it, and text/html must say its charset, in the header or in the first 1024 bytes.",
+			Asks:   "Looks at Content-Type of the answer: one with a body must have it, and text/html must say its charset, in the header, by a byte order mark or in the first 1024 bytes.",
 			Why:    "Without it browsers guess: umlauts break, and text that holds tags may run as a page.",
 			Causes: []string{"a handler that writes bytes and no header", "a file extension that the server does not know"},
 			Remedies: []string{

@@ -249,7 +249,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	}
 }
 
-func TestChecksFailWhereTheServerIsWrong(t *testing.T) {
+func TestChecksTellWhatTheServerDoes(t *testing.T) {
 	answer := func(header string, body string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for line := range strings.SplitSeq(header, "\n") {
@@ -311,6 +311,9 @@ func TestChecksFailWhereTheServerIsWrong(t *testing.T) {
 		"a shared cookie":      {answer("Cache-Control: public, max-age=60\nSet-Cookie: session=1", "page"), "WEB-013", check.Warn, "it sets a cookie"},
 		"an open cookie":       {answer("Set-Cookie: session=1", "page"), "WEB-014", check.Warn, "session: no HttpOnly, no SameSite"},
 		"no charset":           {answer("Content-Type: text/html", "<p>page"), "WEB-015", check.Warn, "does not say its charset"},
+		"UTF-8 by its mark":    {answer("Content-Type: text/html", "\xef\xbb\xbf<p>page"), "WEB-015", check.Pass, ""},
+		"UTF-16 by its mark":   {answer("Content-Type: text/html", "\xfe\xff\x00<\x00p\x00>"), "WEB-015", check.Pass, ""},
+		"UTF-16, reversed":     {answer("Content-Type: text/html", "\xff\xfe<\x00p\x00>\x00"), "WEB-015", check.Pass, ""},
 		"no type":              {answer("Content-Type: ", "page"), "WEB-015", check.Warn, "no Content-Type"},
 		"a trace":              {broken, "WEB-016", check.Warn, "holds a stack trace"},
 		"a rate limit":         {limited, "WEB-020", check.Fail, "status 429, where the first answer had 200"},
