@@ -71,6 +71,7 @@ func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 		case r.Header.Get("Authorization") == "" || r.Header.Get("Cookie") == "":
 			w.WriteHeader(http.StatusUnauthorized)
 		case r.URL.Path == "/":
+			http.SetCookie(w, &http.Cookie{Name: "own", Value: "1", Path: "/"})
 			http.Redirect(w, r, "/own", http.StatusFound)
 		default:
 			http.Redirect(w, r, other+"/", http.StatusFound)
@@ -87,6 +88,33 @@ func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 	}
 	if header.Get("Authorization") == "" {
 		t.Error("the caller's headers were changed")
+	}
+}
+
+// A page that asks for a cookie back gets it with each request, beside the user's own.
+func TestCookiesAreKept(t *testing.T) {
+	for name, set := range map[string]http.Cookie{
+		"plain":                            {Name: "probe", Value: "1"},
+		"of TLS, which loopback needs not": {Name: "probe", Value: "1", Secure: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Cookie"); got == "session=1; probe=1" {
+					return
+				}
+				http.SetCookie(w, &set)
+				http.Redirect(w, r, "/", http.StatusFound)
+			}))
+			o := Options{Target: target(t, url), Header: http.Header{"Cookie": {"session=1"}}}
+			found := ask(t, o, "WEB-001", "WEB-006", "WEB-020")
+			for id := range found {
+				expect(t, found, id, check.Pass, "")
+			}
+			if seen := fmt.Sprint(found["WEB-001"].Evidence); !strings.Contains(seen, "200 OK") {
+				t.Errorf("evidence %s", seen)
+			}
+		})
 	}
 }
 

@@ -35,6 +35,7 @@ type inspector struct {
 	redirect, notFollowed string
 	// withheld are the user's headers that did not go where redirects led.
 	withheld []string
+	jars     cookieJars
 
 	listeners []listeners.Listener
 	unlisted  error // why listeners are not known
@@ -45,7 +46,7 @@ type inspector struct {
 }
 
 func newInspector(o Options) (*inspector, error) {
-	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL}
+	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL, jars: cookieJars{}}
 	var err error
 	i.client, err = web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Connections: 1})
 	return i, err
@@ -63,6 +64,7 @@ func (i *inspector) open(ctx context.Context) {
 		if i.page, i.pageErr = i.ask(ctx, i.client, http.MethodGet); i.pageErr != nil {
 			return
 		}
+		i.keepCookies()
 		to := i.page.Header.Get("Location")
 		if i.page.Status/100 != 3 || to == "" {
 			return
@@ -89,10 +91,7 @@ var credentials = []string{"Authorization", "Cookie"}
 // leaveOrigin takes the user's credentials from the headers where a redirect leads to
 // another origin (RFC 9110 15.4; RFC 6454 4).
 func (i *inspector) leaveOrigin(to *url.URL) {
-	from := i.url
-	fromPort, fromErr := portOf(from)
-	toPort, toErr := portOf(to)
-	if from.Scheme == to.Scheme && strings.EqualFold(from.Hostname(), to.Hostname()) && fromPort == toPort && fromErr == nil && toErr == nil {
+	if origin(i.url) == origin(to) {
 		return
 	}
 	i.Header = i.Header.Clone()
@@ -133,10 +132,7 @@ func (i *inspector) askFor(ctx context.Context, client *web.Client, method strin
 	if err != nil {
 		return nil, err
 	}
-	r.Header = i.Header.Clone()
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
+	r.Header = i.headerFor(u)
 	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 		r.Header.Del("Host")

@@ -11,7 +11,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-001", Title: "answers a GET with a whole response", Grade: check.GradeFail,
 			Source: "RFC 9110 9.3.1; RFC 9112",
-			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
+			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most, with the cookies that each server set. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
 			Why:    "Everything else stands on it. A server that takes the connection and says nothing keeps its clients waiting for as long as they can.",
 			Causes: []string{"the server has not started, or listens on another port or address", "it waits for a database or another service", "another program has the port"},
 			Remedies: []string{

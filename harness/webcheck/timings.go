@@ -100,7 +100,7 @@ func (i *inspector) measure(ctx context.Context, cold bool, connections int) err
 	result, err := web.Plan{
 		URL: i.url.String(), Requests: t.Requests, Connections: connections,
 		Options: web.Options{Version: web.HTTP1, TLS: unverified(), Fresh: cold, Connections: connections},
-		Header:  i.Header,
+		Header:  i.headerFor(i.url),
 		// A server may serve one at a time: then the last waits for all others.
 		Timeout: i.Timeout + time.Duration(connections-1)*i.slowest(),
 		Begin:   max(beginFor, time.Duration(beginRounds*float64(i.page.Timings.Total))),
