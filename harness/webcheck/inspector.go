@@ -37,12 +37,15 @@ type inspector struct {
 	withheld []string
 	jars     cookieJars
 
-	listeners []listeners.Listener
-	unlisted  error // why listeners are not known
-	versions  []web.Version
-	timings   []Timing
-	cut       []string // the loads that ended by their time, with requests under way
-	loadErr   error
+	// sockets are those of TCP that listen on this machine, and listeners the ones of
+	// the target.
+	sockets, listeners []listeners.Listener
+
+	unlisted error // why listeners are not known
+	versions []web.Version
+	timings  []Timing
+	cut      []string // the loads that ended by their time, with requests under way
+	loadErr  error
 }
 
 func newInspector(o Options) (*inspector, error) {
@@ -111,12 +114,19 @@ func (i *inspector) findListeners(ctx context.Context) {
 		return
 	}
 	for _, l := range list.Listeners {
-		if l.Protocol == "tcp" && slices.ContainsFunc(i.Target.Addresses, func(to netip.AddrPort) bool {
-			return l.Port == to.Port() && (l.Address == to.Addr() || l.Address.IsUnspecified() && (l.Address.Is4() == to.Addr().Is4() || l.IPv4Too))
-		}) {
+		if l.Protocol != "tcp" {
+			continue
+		}
+		i.sockets = append(i.sockets, l)
+		if slices.ContainsFunc(i.Target.Addresses, func(to netip.AddrPort) bool { return takes(l, to) }) {
 			i.listeners = append(i.listeners, l)
 		}
 	}
+}
+
+// takes says whether a listener is one of those for an address.
+func takes(l listeners.Listener, to netip.AddrPort) bool {
+	return l.Port == to.Port() && (l.Address == to.Addr() || l.Address.IsUnspecified() && (l.Address.Is4() == to.Addr().Is4() || l.IPv4Too))
 }
 
 // ask sends a request for the page with further headers, in pairs of name and value;

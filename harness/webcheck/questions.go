@@ -203,10 +203,10 @@ func init() {
 		}, ask: expiry},
 		{Check: check.Check{
 			ID: "WEB-020", Title: "loses no request over 1 and 64 connections", Grade: check.GradeFail,
-			Source: "RFC 9110 15",
-			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each, and longer where they are slower than the first one. Each that ends in that time has to be answered with the status of the first one. The figures are in the table of timings.",
-			Why:    "A browser opens six connections to a host, and a few tabs make dozens. A server that resets or refuses some of them fails at random.",
-			Causes: []string{"a backlog or limit of connections that is too low", "a server that serves one connection at a time", "a rate limit"},
+			Source: "RFC 9110 15; listen(2)",
+			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each, and longer where they are slower than the first one. Each that ends in that time has to be answered with the status of the first one. Where single connections lost nothing, and the queue of those that wait to be accepted explains the rest, it warns. The figures are in the table of timings.",
+			Why:    "A browser opens six connections to a host, and a few tabs make dozens. A server that resets or refuses some of them fails at random. One whose queue is full lets the kernel turn connections away, which clients ask for again after a second.",
+			Causes: []string{"a backlog of listen(2) or a limit of connections that is too low (Python's http.server: 5)", "a server that serves one connection at a time", "a rate limit"},
 			Remedies: []string{
 				"raise the backlog and the number of workers; see `loopcheck explain TCP-005`",
 			},

@@ -222,26 +222,3 @@ func expiry(_ context.Context, i *inspector, c *report.Check) {
 		c.Break(check.Warn, "certificates that end soon:", ending...)
 	}
 }
-
-func underLoad(ctx context.Context, i *inspector, c *report.Check) {
-	if i.page.RestBytes > 0 {
-		c.SkipFor(needShorter, i.longBody())
-		return
-	}
-	i.load(ctx)
-	for _, name := range i.cut {
-		c.Note(name, "ended after %v, with requests under way", stuckAfter*i.Timeout)
-	}
-	var lost []string
-	for _, t := range i.timings {
-		if t.Failed > 0 {
-			lost = append(lost, fmt.Sprintf("  %s: %d of %d requests failed: %s", t.Name(), t.Failed, t.Requests, strings.Join(t.Errors, "; ")))
-		}
-	}
-	if i.loadErr != nil {
-		lost = append(lost, fmt.Sprintf("  %v", i.loadErr))
-	}
-	if len(lost) > 0 {
-		c.Break(check.Fail, "requests that were not answered as the first:", lost...)
-	}
-}
