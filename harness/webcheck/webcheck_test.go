@@ -208,8 +208,14 @@ func TestAGoodServerPasses(t *testing.T) {
 }
 
 func TestServersThatDoNotAnswer(t *testing.T) {
+	// say answers what was asked: an answer that comes before it is none.
+	say := func(conn net.Conn, answer string) error {
+		_, _ = conn.Read(make([]byte, 1<<12))
+		_, err := io.WriteString(conn, answer)
+		return err
+	}
 	endless := func(conn net.Conn, head, more string) {
-		_, err := io.WriteString(conn, head)
+		err := say(conn, head)
 		for err == nil {
 			_, err = io.WriteString(conn, more)
 		}
@@ -227,14 +233,14 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		"nobody":          {"http://" + closed.Addr().String(), "nobody listens there", 0},
 		"silence":         {talk(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), "it took the connection and answered nothing for ", impatient},
 		"an end":          {talk(t, func(net.Conn) {}), "wait for the header of the response", 0},
-		"garbage":         {talk(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "\x00\xffSSH-2.0-garbage\r\n\r\n") }), "malformed HTTP", 0},
+		"garbage":         {talk(t, func(conn net.Conn) { _ = say(conn, "\x00\xffSSH-2.0-garbage\r\n\r\n") }), "malformed HTTP", 0},
 		"endless headers": {talk(t, func(conn net.Conn) { endless(conn, "HTTP/1.1 200 OK\r\n", "X-More: "+long+"\r\n") }), "header", 0},
 		"an endless body": {talk(t, func(conn net.Conn) { endless(conn, "HTTP/1.1 200 OK\r\n\r\n", long) }), "the body did not end within 64 MiB", 0},
 		"a slow body": {talk(t, func(conn net.Conn) {
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nslow")
+			_ = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nslow")
 			_, _ = io.Copy(io.Discard, conn)
 		}), "the body did not end within ", impatient},
-		"a cut body": {talk(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut") }), "unexpected EOF", 0},
+		"a cut body": {talk(t, func(conn net.Conn) { _ = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut") }), "unexpected EOF", 0},
 		"an error":   {serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })), "the status is 503 Service Unavailable", 0},
 		"a circle":   {serve(t, http.RedirectHandler("/again", http.StatusFound)), "more than 5 redirects", 0},
 	} {
