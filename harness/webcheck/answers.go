@@ -26,6 +26,9 @@ func answers(_ context.Context, i *inspector, c *report.Check) {
 		return
 	}
 	c.Note("status", "%d %s, %d bytes, %s", i.page.Status, http.StatusText(i.page.Status), i.pageBytes(), i.page.Header.Get("Content-Type"))
+	if i.version == web.HTTP2 {
+		c.Note("version", "it speaks HTTP/2 alone, and is asked over that")
+	}
 	if i.redirect != "" {
 		c.Note("redirect", "to %s, not followed: %s", i.redirect, i.notFollowed)
 	}
@@ -146,6 +149,9 @@ func (i *inspector) dial(ctx context.Context) (net.Conn, error) {
 }
 
 func hostless(ctx context.Context, i *inspector, c *report.Check) {
+	if !i.overHTTP1(c) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
 	defer cancel()
 	conn, err := i.connect(ctx)

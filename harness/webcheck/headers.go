@@ -117,7 +117,7 @@ func compression(ctx context.Context, i *inspector, c *report.Check) {
 		c.Break(check.Warn, "the body comes in "+encoding+" to a client that did not ask for it")
 		return
 	}
-	client, err := web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Gzip: true})
+	client, err := web.New(web.Options{Version: i.version, TLS: unverified(), Gzip: true})
 	if err != nil {
 		c.Break(check.Warn, err.Error())
 		return

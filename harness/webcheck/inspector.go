@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/web"
 )
@@ -23,8 +24,10 @@ const mostRedirects = 5
 type inspector struct {
 	Options
 	started time.Time
-	// client speaks HTTP/1.1, which every server does, over one connection at a time.
-	client *web.Client
+	// client speaks a version, HTTP/1.1 or where the server speaks HTTP/2 alone that,
+	// over one connection at a time.
+	client  *web.Client
+	version web.Version
 
 	// url is what is asked: that of the target, or where redirects led.
 	url *url.URL
@@ -50,9 +53,14 @@ type inspector struct {
 
 func newInspector(o Options) (*inspector, error) {
 	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL, jars: cookieJars{}}
-	var err error
-	i.client, err = web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Connections: 1})
-	return i, err
+	return i, i.speak(web.HTTP1)
+}
+
+// speak has the client speak a version of HTTP.
+func (i *inspector) speak(version web.Version) (err error) {
+	i.version = version
+	i.client, err = web.New(web.Options{Version: version, TLS: unverified(), Connections: 1})
+	return err
 }
 
 // close ends its idle connections. What is asked then has new ones.
@@ -64,7 +72,7 @@ func (i *inspector) close() {
 func (i *inspector) open(ctx context.Context) {
 	i.findListeners(ctx)
 	for range mostRedirects + 1 {
-		if i.page, i.pageErr = i.ask(ctx, i.client, http.MethodGet); i.pageErr != nil {
+		if i.page, i.pageErr = i.get(ctx); i.pageErr != nil {
 			return
 		}
 		i.keepCookies()
@@ -86,6 +94,36 @@ func (i *inspector) open(ctx context.Context) {
 		i.url = there.URL
 	}
 	i.pageErr = fmt.Errorf("more than %d redirects, the last to %s", mostRedirects, i.url)
+}
+
+// get asks for the page. Where what comes to a request of HTTP/1.1 is none of its
+// answers, it is asked for over HTTP/2, and where that is answered so is all else.
+func (i *inspector) get(ctx context.Context) (*web.Response, error) {
+	page, err := i.ask(ctx, i.client, http.MethodGet)
+	failed, ok := errors.AsType[*web.Error](err)
+	if !ok || failed.Step != web.Header && failed.Step != web.Secure || errors.Is(err, context.DeadlineExceeded) || i.version == web.HTTP2 {
+		return page, err
+	}
+	i.close()
+	if i.answersIn(ctx, web.HTTP2, i.url, i.Timeout) != nil {
+		return nil, err
+	}
+	if err := i.speak(web.HTTP2); err != nil {
+		return nil, err
+	}
+	return i.ask(ctx, i.client, http.MethodGet)
+}
+
+// needHTTP1 is what the checks take that cannot be asked over HTTP/2.
+var needHTTP1 = check.Need{Name: string(web.HTTP1), How: "the server speaks HTTP/2 alone, and these checks ask over HTTP/1.1: switch it on beside, where other clients are to reach the server"}
+
+// overHTTP1 says whether a check can ask over HTTP/1.1, or skips it.
+func (i *inspector) overHTTP1(c *report.Check) bool {
+	if i.version == web.HTTP1 {
+		return true
+	}
+	c.SkipFor(needHTTP1, "no answer in it")
+	return false
 }
 
 // credentials are the headers that are for the server of the URL alone.

@@ -16,6 +16,9 @@ import (
 )
 
 func underLoad(ctx context.Context, i *inspector, c *report.Check) {
+	if !i.overHTTP1(c) {
+		return
+	}
 	if i.page.RestBytes > 0 {
 		c.SkipFor(needShorter, i.longBody())
 		return

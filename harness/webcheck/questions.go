@@ -10,8 +10,8 @@ func init() {
 	questions = []question{
 		{Check: check.Check{
 			ID: "WEB-001", Title: "answers a GET with a whole response", Grade: check.GradeFail,
-			Source: "RFC 9110 9.3.1; RFC 9112",
-			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most, with the cookies that each server set. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
+			Source: "RFC 9110 9.3.1; RFC 9112; RFC 9113 3.3",
+			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most, with the cookies that each server set. A server that speaks HTTP/2 alone is asked over that, as far as the checks can be. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
 			Why:    "Everything else stands on it. A server that takes the connection and says nothing keeps its clients waiting for as long as they can.",
 			Causes: []string{"the server has not started, or listens on another port or address", "it waits for a database or another service", "another program has the port"},
 			Remedies: []string{
@@ -53,7 +53,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-005", Title: "keeps the connection for the next request", Grade: check.GradeWarn,
 			Source: "RFC 9112 9.3",
-			Asks:   "Sends three GETs over HTTP/1.1, one after the other, and looks whether they went over one connection.",
+			Asks:   "Sends three GETs, one after the other, and looks whether they went over one connection.",
 			Why:    "A connection for each request costs a handshake each, and leaves one in TIME_WAIT: a busy client runs out of ports.",
 			Causes: []string{"the server speaks HTTP/1.0, as Python's http.server does", "it answers with `Connection: close`, or without the length of the body"},
 			Remedies: []string{

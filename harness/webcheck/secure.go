@@ -29,7 +29,9 @@ const triedVersion = 2 * time.Second
 
 func speaks(ctx context.Context, i *inspector, c *report.Check) {
 	i.versions = append(i.versions, i.page.Version)
-	i.speaksHTTP2(ctx, c)
+	if i.version != web.HTTP2 {
+		i.speaksHTTP2(ctx, c)
+	}
 	if port, offered := i.offersHTTP3(); offered {
 		there := *i.url
 		there.Host = net.JoinHostPort(i.url.Hostname(), port)

@@ -111,3 +111,37 @@ func TestServersWithTLS(t *testing.T) {
 		}
 	})
 }
+
+// A server that speaks HTTP/2 alone is asked over that.
+func TestServersOfHTTP2Alone(t *testing.T) {
+	var alone http.Protocols
+	alone.SetHTTP2(true)
+	alone.SetUnencryptedHTTP2(true)
+	start := func(begin func(*httptest.Server)) Options {
+		server := httptest.NewUnstartedServer(good())
+		server.EnableHTTP2 = true
+		server.Config.Protocols = &alone
+		begin(server)
+		t.Cleanup(server.Close)
+		return Options{Target: target(t, server.URL), Insecure: true}
+	}
+	for name, o := range map[string]Options{
+		"in cleartext": start((*httptest.Server).Start),
+		"over TLS":     start((*httptest.Server).StartTLS),
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := ask(t, o, "WEB-001", "WEB-004", "WEB-005", "WEB-006", "WEB-007", "WEB-009", "WEB-010", "WEB-011", "WEB-012", "WEB-016", "WEB-020")
+			for id := range found {
+				switch id {
+				case "WEB-007", "WEB-020":
+					expect(t, found, id, check.Skip, "the server speaks HTTP/2 alone, and these checks ask over HTTP/1.1")
+				default:
+					expect(t, found, id, check.Pass, "")
+				}
+			}
+			if v := found["WEB-004"].Evidence; len(v) == 0 || v[0].Seen != "HTTP/2.0" {
+				t.Errorf("versions %v", v)
+			}
+		})
+	}
+}
