@@ -118,6 +118,25 @@ func TestCookiesAreKept(t *testing.T) {
 	}
 }
 
+// A page that redirects to itself, until it has its cookie, has led nowhere.
+func TestARedirectToThePageItself(t *testing.T) {
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := r.Cookie("probe"); err != nil {
+			http.SetCookie(w, &http.Cookie{Name: "probe", Value: "1"})
+			http.Redirect(w, r, "/", http.StatusFound)
+		}
+	}))
+	i, err := newInspector(Options{Target: target(t, url), Timeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	i.open(t.Context())
+	if a := i.asked(); a.Status != http.StatusOK || a.Final != "" {
+		t.Errorf("%+v", a)
+	}
+}
+
 // keepAlive answers the requests of one connection until its client ends it.
 func keepAlive(conn net.Conn) {
 	defer conn.Close()

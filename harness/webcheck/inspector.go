@@ -217,8 +217,8 @@ func (i *inspector) saw(err error) string {
 
 func (i *inspector) asked() Asked {
 	a := Asked{URL: i.Target.URL.String(), Listeners: []listeners.Listener{}, Versions: []web.Version{}}
-	if i.url != i.Target.URL {
-		a.Final = i.url.String()
+	if final := i.url.String(); final != a.URL {
+		a.Final = final
 	}
 	for _, addr := range i.Target.Addresses {
 		a.Addresses = append(a.Addresses, addr.String())
