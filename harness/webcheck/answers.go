@@ -26,6 +26,9 @@ func answers(_ context.Context, i *inspector, c *report.Check) {
 		return
 	}
 	c.Note("status", "%d %s, %d bytes, %s", i.page.Status, http.StatusText(i.page.Status), i.pageBytes(), i.page.Header.Get("Content-Type"))
+	if i.version == web.HTTP2 {
+		c.Note("version", "it speaks HTTP/2 alone, and is asked over that")
+	}
 	if i.redirect != "" {
 		c.Note("redirect", "to %s, not followed: %s", i.redirect, i.notFollowed)
 	}
@@ -96,19 +99,19 @@ func keepsAlive(ctx context.Context, i *inspector, c *report.Check) {
 		return
 	}
 	const requests = 3
-	kept := 0
+	opened := 0
 	for n := range requests {
 		response, err := i.ask(ctx, i.client, http.MethodGet)
 		if err != nil {
-			c.Break(check.Warn, fmt.Sprintf("request %d over one connection: %s", n+2, i.saw(err)))
+			c.Break(check.Warn, fmt.Sprintf("request %d of %d: %s", n+1, requests, i.saw(err)))
 			return
 		}
-		if response.Reused {
-			kept++
+		if !response.Reused {
+			opened++
 		}
 	}
-	if kept < requests {
-		c.Break(check.Warn, fmt.Sprintf("%d of %d requests had to open a new connection", requests-kept, requests))
+	if opened > 1 {
+		c.Break(check.Warn, fmt.Sprintf("%d of %d requests had to open a new connection", opened, requests))
 	}
 }
 
@@ -130,18 +133,25 @@ func head(ctx context.Context, i *inspector, c *report.Check) {
 // connect opens a connection to the server as the client does, with TLS where the URL
 // has it.
 func (i *inspector) connect(ctx context.Context) (net.Conn, error) {
+	if i.secure() {
+		return i.handshake(ctx, unverified())
+	}
+	return i.dial(ctx)
+}
+
+// dial opens a connection to the server.
+func (i *inspector) dial(ctx context.Context) (net.Conn, error) {
 	port, err := portOf(i.url)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
-	if err != nil || !i.secure() {
-		return conn, err
-	}
-	return i.handshake(ctx, conn, unverified())
+	return web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
 }
 
 func hostless(ctx context.Context, i *inspector, c *report.Check) {
+	if !i.overHTTP1(c) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
 	defer cancel()
 	conn, err := i.connect(ctx)

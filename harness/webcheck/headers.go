@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -116,7 +117,7 @@ func compression(ctx context.Context, i *inspector, c *report.Check) {
 		c.Break(check.Warn, "the body comes in "+encoding+" to a client that did not ask for it")
 		return
 	}
-	client, err := web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Gzip: true})
+	client, err := web.New(web.Options{Version: i.version, TLS: unverified(), Gzip: true})
 	if err != nil {
 		c.Break(check.Warn, err.Error())
 		return
@@ -188,7 +189,17 @@ func contentType(_ context.Context, i *inspector, c *report.Check) {
 		c.Break(check.Warn, fmt.Sprintf("the answer has a body of %d bytes and no Content-Type", len(i.page.Body)))
 	case err != nil:
 		c.Break(check.Warn, fmt.Sprintf("the Content-Type %q: %v", value, err))
-	case kind == "text/html" && parameters["charset"] == "" && !bytes.Contains(bytes.ToLower(i.page.Body[:min(sniffed, len(i.page.Body))]), []byte("charset=")):
+	case kind == "text/html" && parameters["charset"] == "" && !saysCharset(i.page.Body):
 		c.Break(check.Warn, "the page does not say its charset, neither in the header nor in its first 1024 bytes")
 	}
+}
+
+// byteOrderMarks are those that decide the charset of a page, of UTF-8 and of UTF-16
+// in either order (Encoding Standard, decode).
+var byteOrderMarks = [][]byte{{0xef, 0xbb, 0xbf}, {0xfe, 0xff}, {0xff, 0xfe}}
+
+// saysCharset says whether a page begins with a byte order mark, or names its charset.
+func saysCharset(page []byte) bool {
+	return slices.ContainsFunc(byteOrderMarks, func(mark []byte) bool { return bytes.HasPrefix(page, mark) }) ||
+		bytes.Contains(bytes.ToLower(page[:min(sniffed, len(page))]), []byte("charset="))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/loopcheck/loopcheck/harness/check"
+	"github.com/loopcheck/loopcheck/harness/report"
 	"github.com/loopcheck/loopcheck/probe/listeners"
 	"github.com/loopcheck/loopcheck/probe/web"
 )
@@ -23,8 +24,10 @@ const mostRedirects = 5
 type inspector struct {
 	Options
 	started time.Time
-	// client speaks HTTP/1.1, which every server does, over one connection at a time.
-	client *web.Client
+	// client speaks a version, HTTP/1.1 or where the server speaks HTTP/2 alone that,
+	// over one connection at a time.
+	client  *web.Client
+	version web.Version
 
 	// url is what is asked: that of the target, or where redirects led.
 	url *url.URL
@@ -35,23 +38,32 @@ type inspector struct {
 	redirect, notFollowed string
 	// withheld are the user's headers that did not go where redirects led.
 	withheld []string
+	jars     cookieJars
 
-	listeners []listeners.Listener
-	unlisted  error // why listeners are not known
-	versions  []web.Version
-	timings   []Timing
-	cut       []string // the loads that ended by their time, with requests under way
-	loadErr   error
+	// sockets are those of TCP that listen on this machine, and listeners the ones of
+	// the target.
+	sockets, listeners []listeners.Listener
+
+	unlisted error // why listeners are not known
+	versions []web.Version
+	timings  []Timing
+	cut      []string // the loads that ended by their time, with requests under way
+	loadErr  error
 }
 
 func newInspector(o Options) (*inspector, error) {
-	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL}
-	var err error
-	i.client, err = web.New(web.Options{Version: web.HTTP1, TLS: unverified(), Connections: 1})
-	return i, err
+	i := &inspector{Options: o, started: time.Now().UTC(), url: o.Target.URL, jars: cookieJars{}}
+	return i, i.speak(web.HTTP1)
 }
 
-// close ends its connections.
+// speak has the client speak a version of HTTP.
+func (i *inspector) speak(version web.Version) (err error) {
+	i.version = version
+	i.client, err = web.New(web.Options{Version: version, TLS: unverified(), Connections: 1})
+	return err
+}
+
+// close ends its idle connections. What is asked then has new ones.
 func (i *inspector) close() {
 	_ = i.client.Close() // nothing depends on how they end
 }
@@ -60,9 +72,10 @@ func (i *inspector) close() {
 func (i *inspector) open(ctx context.Context) {
 	i.findListeners(ctx)
 	for range mostRedirects + 1 {
-		if i.page, i.pageErr = i.ask(ctx, i.client, http.MethodGet); i.pageErr != nil {
+		if i.page, i.pageErr = i.get(ctx); i.pageErr != nil {
 			return
 		}
+		i.keepCookies()
 		to := i.page.Header.Get("Location")
 		if i.page.Status/100 != 3 || to == "" {
 			return
@@ -83,16 +96,43 @@ func (i *inspector) open(ctx context.Context) {
 	i.pageErr = fmt.Errorf("more than %d redirects, the last to %s", mostRedirects, i.url)
 }
 
+// get asks for the page. Where what comes to a request of HTTP/1.1 is none of its
+// answers, it is asked for over HTTP/2, and where that is answered so is all else.
+func (i *inspector) get(ctx context.Context) (*web.Response, error) {
+	page, err := i.ask(ctx, i.client, http.MethodGet)
+	failed, ok := errors.AsType[*web.Error](err)
+	if !ok || failed.Step != web.Header && failed.Step != web.Secure || errors.Is(err, context.DeadlineExceeded) || i.version == web.HTTP2 {
+		return page, err
+	}
+	i.close()
+	if i.answersIn(ctx, web.HTTP2, i.url, i.Timeout) != nil {
+		return nil, err
+	}
+	if err := i.speak(web.HTTP2); err != nil {
+		return nil, err
+	}
+	return i.ask(ctx, i.client, http.MethodGet)
+}
+
+// needHTTP1 is what the checks take that cannot be asked over HTTP/2.
+var needHTTP1 = check.Need{Name: string(web.HTTP1), How: "the server speaks HTTP/2 alone, and these checks ask over HTTP/1.1: switch it on beside, where other clients are to reach the server"}
+
+// overHTTP1 says whether a check can ask over HTTP/1.1, or skips it.
+func (i *inspector) overHTTP1(c *report.Check) bool {
+	if i.version == web.HTTP1 {
+		return true
+	}
+	c.SkipFor(needHTTP1, "no answer in it")
+	return false
+}
+
 // credentials are the headers that are for the server of the URL alone.
 var credentials = []string{"Authorization", "Cookie"}
 
 // leaveOrigin takes the user's credentials from the headers where a redirect leads to
 // another origin (RFC 9110 15.4; RFC 6454 4).
 func (i *inspector) leaveOrigin(to *url.URL) {
-	from := i.url
-	fromPort, fromErr := portOf(from)
-	toPort, toErr := portOf(to)
-	if from.Scheme == to.Scheme && strings.EqualFold(from.Hostname(), to.Hostname()) && fromPort == toPort && fromErr == nil && toErr == nil {
+	if origin(i.url) == origin(to) {
 		return
 	}
 	i.Header = i.Header.Clone()
@@ -112,12 +152,19 @@ func (i *inspector) findListeners(ctx context.Context) {
 		return
 	}
 	for _, l := range list.Listeners {
-		if l.Protocol == "tcp" && slices.ContainsFunc(i.Target.Addresses, func(to netip.AddrPort) bool {
-			return l.Port == to.Port() && (l.Address == to.Addr() || l.Address.IsUnspecified() && (l.Address.Is4() == to.Addr().Is4() || l.IPv4Too))
-		}) {
+		if l.Protocol != "tcp" {
+			continue
+		}
+		i.sockets = append(i.sockets, l)
+		if slices.ContainsFunc(i.Target.Addresses, func(to netip.AddrPort) bool { return takes(l, to) }) {
 			i.listeners = append(i.listeners, l)
 		}
 	}
+}
+
+// takes says whether a listener is one of those for an address.
+func takes(l listeners.Listener, to netip.AddrPort) bool {
+	return l.Port == to.Port() && (l.Address == to.Addr() || l.Address.IsUnspecified() && (l.Address.Is4() == to.Addr().Is4() || l.IPv4Too))
 }
 
 // ask sends a request for the page with further headers, in pairs of name and value;
@@ -133,10 +180,7 @@ func (i *inspector) askFor(ctx context.Context, client *web.Client, method strin
 	if err != nil {
 		return nil, err
 	}
-	r.Header = i.Header.Clone()
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
+	r.Header = i.headerFor(u)
 	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 		r.Header.Del("Host")
@@ -173,8 +217,8 @@ func (i *inspector) saw(err error) string {
 
 func (i *inspector) asked() Asked {
 	a := Asked{URL: i.Target.URL.String(), Listeners: []listeners.Listener{}, Versions: []web.Version{}}
-	if i.url != i.Target.URL {
-		a.Final = i.url.String()
+	if final := i.url.String(); final != a.URL {
+		a.Final = final
 	}
 	for _, addr := range i.Target.Addresses {
 		a.Addresses = append(a.Addresses, addr.String())

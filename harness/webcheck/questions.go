@@ -10,8 +10,8 @@ func init() {
 	questions = []question{
 		{Check: check.Check{
 			ID: "WEB-001", Title: "answers a GET with a whole response", Grade: check.GradeFail,
-			Source: "RFC 9110 9.3.1; RFC 9112",
-			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
+			Source: "RFC 9110 9.3.1; RFC 9112; RFC 9113 3.3",
+			Asks:   "Sends one GET and reads all of the response. Redirects that stay on this machine are followed, five at most, with the cookies that each server set. A server that speaks HTTP/2 alone is asked over that, as far as the checks can be. No answer, none that is HTTP, one without an end within the time-out or, where it does not say its length, within 64 MiB, and a status of 500 and above fail.",
 			Why:    "Everything else stands on it. A server that takes the connection and says nothing keeps its clients waiting for as long as they can.",
 			Causes: []string{"the server has not started, or listens on another port or address", "it waits for a database or another service", "another program has the port"},
 			Remedies: []string{
@@ -41,18 +41,19 @@ func init() {
 		}, ask: exposed, alone: true},
 		{Check: check.Check{
 			ID: "WEB-004", Title: "speaks the versions of HTTP that it offers", Grade: check.GradeFail,
-			Source: "RFC 9112; RFC 9113 3.2 and 3.3; RFC 9114 3.1; RFC 7838 (Alt-Svc)",
-			Asks:   "Asks for the page over HTTP/1.1; over HTTP/2, by ALPN with TLS and with prior knowledge without; and over HTTP/3 where Alt-Svc offers it on this host. What Alt-Svc offers has to answer.",
-			Why:    "A browser that was offered HTTP/3 tries it on each visit and loses time where nothing answers. What is not offered need not be there.",
-			Causes: []string{"the UDP port is blocked by a firewall, or not published by the container", "Alt-Svc names another port than the one that QUIC listens on"},
+			Source: "RFC 9112; RFC 9113 3.2 and 3.3; RFC 9114 3.1; RFC 7301 (ALPN); RFC 7838 (Alt-Svc)",
+			Asks:   "Asks for the page over HTTP/1.1; over HTTP/2, by ALPN with TLS and with prior knowledge without; and over HTTP/3 where Alt-Svc offers it on this host. What ALPN agrees on and what Alt-Svc offers has to answer.",
+			Why:    "A browser speaks what ALPN agreed on and nothing else: where that is an HTTP/2 that is not there it shows no page. One that was offered HTTP/3 tries it on each visit and loses time where nothing answers. What is not offered need not be there.",
+			Causes: []string{"the server's list for ALPN names h2, which what answers behind it does not speak", "the UDP port is blocked by a firewall, or not published by the container", "Alt-Svc names another port than the one that QUIC listens on"},
 			Remedies: []string{
+				"take h2 from the server's list for ALPN (set_alpn_protocols of Python's ssl, ALPNProtocols of Node.js), or switch HTTP/2 on",
 				"have the server listen on the UDP port that Alt-Svc names, or take that header away",
 			},
 		}, ask: speaks},
 		{Check: check.Check{
 			ID: "WEB-005", Title: "keeps the connection for the next request", Grade: check.GradeWarn,
 			Source: "RFC 9112 9.3",
-			Asks:   "Sends three GETs over HTTP/1.1, one after the other, and looks whether they went over one connection.",
+			Asks:   "Sends three GETs, one after the other, and looks whether they went over one connection.",
 			Why:    "A connection for each request costs a handshake each, and leaves one in TIME_WAIT: a busy client runs out of ports.",
 			Causes: []string{"the server speaks HTTP/1.0, as Python's http.server does", "it answers with `Connection: close`, or without the length of the body"},
 			Remedies: []string{
@@ -153,7 +154,7 @@ func init() {
 		{Check: check.Check{
 			ID: "WEB-015", Title: "says what it sends, and in which characters", Grade: check.GradeWarn,
 			Source: "RFC 9110 8.3; HTML Standard, determining the character encoding; RFC 2046 4.1.2",
-			Asks:   "Looks at Content-Type of the answer: one with a body must have it, and text/html must say its charset, in the header or in the first 1024 bytes.",
+			Asks:   "Looks at Content-Type of the answer: one with a body must have it, and text/html must say its charset, in the header, by a byte order mark or in the first 1024 bytes.",
 			Why:    "Without it browsers guess: umlauts break, and text that holds tags may run as a page.",
 			Causes: []string{"a handler that writes bytes and no header", "a file extension that the server does not know"},
 			Remedies: []string{
@@ -202,10 +203,10 @@ func init() {
 		}, ask: expiry},
 		{Check: check.Check{
 			ID: "WEB-020", Title: "loses no request over 1 and 64 connections", Grade: check.GradeFail,
-			Source: "RFC 9110 15",
-			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each, and longer where they are slower than the first one. Each that ends in that time has to be answered with the status of the first one. The figures are in the table of timings.",
-			Why:    "A browser opens six connections to a host, and a few tabs make dozens. A server that resets or refuses some of them fails at random.",
-			Causes: []string{"a backlog or limit of connections that is too low", "a server that serves one connection at a time", "a rate limit"},
+			Source: "RFC 9110 15; listen(2)",
+			Asks:   "Sends GETs over 1 and over 64 connections at a time, each over a new connection and over kept ones, about 0.4 s each, and longer where they are slower than the first one. Each that ends in that time has to be answered with the status of the first one. Where single connections lost nothing, and the queue of those that wait to be accepted explains the rest, it warns. The figures are in the table of timings.",
+			Why:    "A browser opens six connections to a host, and a few tabs make dozens. A server that resets or refuses some of them fails at random. One whose queue is full lets the kernel turn connections away, which clients ask for again after a second.",
+			Causes: []string{"a backlog of listen(2) or a limit of connections that is too low (Python's http.server: 5)", "a server that serves one connection at a time", "a rate limit"},
 			Remedies: []string{
 				"raise the backlog and the number of workers; see `loopcheck explain TCP-005`",
 			},

@@ -29,8 +29,8 @@ const triedVersion = 2 * time.Second
 
 func speaks(ctx context.Context, i *inspector, c *report.Check) {
 	i.versions = append(i.versions, i.page.Version)
-	if i.answersIn(ctx, web.HTTP2, i.url, min(triedVersion, i.Timeout)) == nil {
-		i.versions = append(i.versions, web.HTTP2)
+	if i.version != web.HTTP2 {
+		i.speaksHTTP2(ctx, c)
 	}
 	if port, offered := i.offersHTTP3(); offered {
 		there := *i.url
@@ -47,6 +47,46 @@ func speaks(ctx context.Context, i *inspector, c *report.Check) {
 		names[n] = string(v)
 	}
 	c.Note("versions", "%s", strings.Join(names, ", "))
+}
+
+// speaksHTTP2 asks for the page over HTTP/2. With TLS a server that agrees on it has to
+// speak it; without, nothing says beforehand whether it does.
+func (i *inspector) speaksHTTP2(ctx context.Context, c *report.Check) {
+	limit := min(triedVersion, i.Timeout)
+	if i.secure() {
+		agreed, err := i.agreesOn(ctx, alpnHTTP2, "http/1.1")
+		if err != nil {
+			c.Break(check.Fail, fmt.Sprintf("a handshake that offers HTTP/2 and HTTP/1.1 by ALPN, as browsers make it: %v", cause(err)))
+			return
+		}
+		if agreed != alpnHTTP2 {
+			return
+		}
+		limit = i.Timeout
+	}
+	err := i.answersIn(ctx, web.HTTP2, i.url, limit)
+	switch {
+	case err == nil:
+		i.versions = append(i.versions, web.HTTP2)
+	case i.secure():
+		c.Break(check.Fail, "it agrees on HTTP/2 by ALPN, and does not speak it: "+i.saw(err))
+	}
+}
+
+// alpnHTTP2 is HTTP/2 over TLS (RFC 9113 3.2).
+const alpnHTTP2 = "h2"
+
+// agreesOn is the protocol that the server chooses of those that are offered by ALPN
+// (RFC 7301), empty where it does not know ALPN.
+func (i *inspector) agreesOn(ctx context.Context, offered ...string) (string, error) {
+	config := unverified()
+	config.NextProtos = offered
+	conn, err := i.handshake(ctx, config)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return conn.ConnectionState().NegotiatedProtocol, nil
 }
 
 // http3 is an alternative in Alt-Svc (RFC 7838 3): that of HTTP/3 on the same host.
@@ -76,8 +116,14 @@ func (i *inspector) answersIn(ctx context.Context, version web.Version, u *url.U
 	return err
 }
 
-// handshake makes one over a connection, which it closes where that fails.
-func (i *inspector) handshake(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+// handshake opens a connection to the server and makes one of TLS over it.
+func (i *inspector) handshake(ctx context.Context, config *tls.Config) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
+	defer cancel()
+	conn, err := i.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
 	config.ServerName = i.url.Hostname()
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
@@ -117,21 +163,11 @@ func tlsVersions(ctx context.Context, i *inspector, c *report.Check) {
 }
 
 func (i *inspector) handshakeIn(ctx context.Context, version uint16) error {
-	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
-	defer cancel()
-	port, err := portOf(i.url)
-	if err != nil {
-		return err
-	}
-	conn, err := web.DialContext(ctx, "tcp", net.JoinHostPort(i.url.Hostname(), fmt.Sprint(port)))
-	if err != nil {
-		return err
-	}
 	config := unverified()
 	config.MinVersion, config.MaxVersion = version, version
-	secured, err := i.handshake(ctx, conn, config)
+	conn, err := i.handshake(ctx, config)
 	if err == nil {
-		_ = secured.Close()
+		_ = conn.Close()
 	}
 	return err
 }
@@ -186,28 +222,5 @@ func expiry(_ context.Context, i *inspector, c *report.Check) {
 	}
 	if len(ending) > 0 {
 		c.Break(check.Warn, "certificates that end soon:", ending...)
-	}
-}
-
-func underLoad(ctx context.Context, i *inspector, c *report.Check) {
-	if i.page.RestBytes > 0 {
-		c.SkipFor(needShorter, i.longBody())
-		return
-	}
-	i.load(ctx)
-	for _, name := range i.cut {
-		c.Note(name, "ended after %v, with requests under way", stuckAfter*i.Timeout)
-	}
-	var lost []string
-	for _, t := range i.timings {
-		if t.Failed > 0 {
-			lost = append(lost, fmt.Sprintf("  %s: %d of %d requests failed: %s", t.Name(), t.Failed, t.Requests, strings.Join(t.Errors, "; ")))
-		}
-	}
-	if i.loadErr != nil {
-		lost = append(lost, fmt.Sprintf("  %v", i.loadErr))
-	}
-	if len(lost) > 0 {
-		c.Break(check.Fail, "requests that were not answered as the first:", lost...)
 	}
 }

@@ -67,6 +67,24 @@ func TestServersWithTLS(t *testing.T) {
 		found := ask(t, Options{Target: target(t, server.URL)}, ids...)
 		expect(t, found, "WEB-017", check.Warn, "it speaks TLS 1.0\n  it speaks TLS 1.1\n  it does not speak TLS 1.3")
 	})
+	for name, c := range map[string]struct {
+		protocols []string
+		state     check.State
+		want      string
+	}{
+		"HTTP/2 that is not there": {[]string{"h2", "http/1.1"}, check.Fail, "it agrees on HTTP/2 by ALPN, and does not speak it"},
+		"HTTP/1.1 alone":           {[]string{"http/1.1"}, check.Pass, ""},
+		"nothing that is offered":  {[]string{"http/1.0"}, check.Fail, "a handshake that offers HTTP/2 and HTTP/1.1 by ALPN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(good())
+			server.TLS = &tls.Config{NextProtos: c.protocols}
+			server.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // HTTP/1.1, whatever was agreed on
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			expect(t, ask(t, Options{Target: target(t, server.URL)}, "WEB-004"), "WEB-004", c.state, c.want)
+		})
+	}
 	t.Run("HTTP/3 that is not there", func(t *testing.T) {
 		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Alt-Svc", `h3=":1"`) }))
 		t.Cleanup(server.Close)
@@ -92,4 +110,38 @@ func TestServersWithTLS(t *testing.T) {
 			t.Errorf("versions %v", v)
 		}
 	})
+}
+
+// A server that speaks HTTP/2 alone is asked over that.
+func TestServersOfHTTP2Alone(t *testing.T) {
+	var alone http.Protocols
+	alone.SetHTTP2(true)
+	alone.SetUnencryptedHTTP2(true)
+	start := func(begin func(*httptest.Server)) Options {
+		server := httptest.NewUnstartedServer(good())
+		server.EnableHTTP2 = true
+		server.Config.Protocols = &alone
+		begin(server)
+		t.Cleanup(server.Close)
+		return Options{Target: target(t, server.URL), Insecure: true}
+	}
+	for name, o := range map[string]Options{
+		"in cleartext": start((*httptest.Server).Start),
+		"over TLS":     start((*httptest.Server).StartTLS),
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := ask(t, o, "WEB-001", "WEB-004", "WEB-005", "WEB-006", "WEB-007", "WEB-009", "WEB-010", "WEB-011", "WEB-012", "WEB-016", "WEB-020")
+			for id := range found {
+				switch id {
+				case "WEB-007", "WEB-020":
+					expect(t, found, id, check.Skip, "the server speaks HTTP/2 alone, and these checks ask over HTTP/1.1")
+				default:
+					expect(t, found, id, check.Pass, "")
+				}
+			}
+			if v := found["WEB-004"].Evidence; len(v) == 0 || v[0].Seen != "HTTP/2.0" {
+				t.Errorf("versions %v", v)
+			}
+		})
+	}
 }

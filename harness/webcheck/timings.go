@@ -42,6 +42,9 @@ type Timing struct {
 	Total     Steps `json:"total"`
 	// Errors are the first few, each once, as text.
 	Errors []string `json:"errors"`
+
+	// full is the queue that explains all of Failed; nil where none does.
+	full *fullQueue
 }
 
 // Steps are percentiles of one step. All are 0 where no request had it.
@@ -97,10 +100,11 @@ func (i *inspector) measure(ctx context.Context, cold bool, connections int) err
 	t.Requests = connections * min(max(each, leastRequests), mostRequests)
 	bounded, cancel := context.WithTimeout(ctx, stuckAfter*i.Timeout)
 	defer cancel()
+	before := overflowed()
 	result, err := web.Plan{
 		URL: i.url.String(), Requests: t.Requests, Connections: connections,
 		Options: web.Options{Version: web.HTTP1, TLS: unverified(), Fresh: cold, Connections: connections},
-		Header:  i.Header,
+		Header:  i.headerFor(i.url),
 		// A server may serve one at a time: then the last waits for all others.
 		Timeout: i.Timeout + time.Duration(connections-1)*i.slowest(),
 		Begin:   max(beginFor, time.Duration(beginRounds*float64(i.page.Timings.Total))),
@@ -122,8 +126,13 @@ func (i *inspector) measure(ctx context.Context, cold bool, connections int) err
 		i.cut = append(i.cut, t.Name())
 	}
 	t.Failed, t.RatePerS = result.Failed, result.RatePerS()
+	t.full = i.tooShort(result, connections, overflowed()-before)
 	for _, e := range result.Errors {
-		if said := i.saw(e); !slices.Contains(t.Errors, said) {
+		said := i.saw(e)
+		if t.full != nil {
+			said = turnedAway
+		}
+		if !slices.Contains(t.Errors, said) {
 			t.Errors = append(t.Errors, said)
 		}
 	}

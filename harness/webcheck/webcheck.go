@@ -118,6 +118,7 @@ func (i *inspector) answer(ctx context.Context, q question) report.Check {
 	if ctx.Err() != nil {
 		return report.NotAsked(q.Check, "the run was stopped before it was asked")
 	}
+	i.close() // a server that serves one connection at a time leaves others waiting for its end
 	start := time.Now()
 	c.State = check.Pass
 	if i.pageErr != nil && !q.alone {

@@ -110,8 +110,19 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.URL
 }
 
-// talk lets a function speak with whoever connects.
+// talk lets a function speak with each who connects.
 func talk(t *testing.T, speak func(net.Conn)) string {
+	t.Helper()
+	return talkInTurn(t, func(conn net.Conn) {
+		go func() {
+			defer conn.Close()
+			speak(conn)
+		}()
+	})
+}
+
+// talkInTurn lets a function speak with those who connect, one after the other.
+func talkInTurn(t *testing.T, speak func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,10 +135,7 @@ func talk(t *testing.T, speak func(net.Conn)) string {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				speak(conn)
-			}()
+			speak(conn)
 		}
 	}()
 	return "http://" + listener.Addr().String()
@@ -200,8 +208,14 @@ func TestAGoodServerPasses(t *testing.T) {
 }
 
 func TestServersThatDoNotAnswer(t *testing.T) {
+	// say answers what was asked: an answer that comes before it is none.
+	say := func(conn net.Conn, answer string) error {
+		_, _ = conn.Read(make([]byte, 1<<12))
+		_, err := io.WriteString(conn, answer)
+		return err
+	}
 	endless := func(conn net.Conn, head, more string) {
-		_, err := io.WriteString(conn, head)
+		err := say(conn, head)
 		for err == nil {
 			_, err = io.WriteString(conn, more)
 		}
@@ -217,16 +231,16 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 		timeout   time.Duration
 	}{
 		"nobody":          {"http://" + closed.Addr().String(), "nobody listens there", 0},
-		"silence":         {talk(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), "it took the connection and answered nothing for 300ms", impatient},
+		"silence":         {talk(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), "it took the connection and answered nothing for ", impatient},
 		"an end":          {talk(t, func(net.Conn) {}), "wait for the header of the response", 0},
-		"garbage":         {talk(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "\x00\xffSSH-2.0-garbage\r\n\r\n") }), "malformed HTTP", 0},
+		"garbage":         {talk(t, func(conn net.Conn) { _ = say(conn, "\x00\xffSSH-2.0-garbage\r\n\r\n") }), "malformed HTTP", 0},
 		"endless headers": {talk(t, func(conn net.Conn) { endless(conn, "HTTP/1.1 200 OK\r\n", "X-More: "+long+"\r\n") }), "header", 0},
 		"an endless body": {talk(t, func(conn net.Conn) { endless(conn, "HTTP/1.1 200 OK\r\n\r\n", long) }), "the body did not end within 64 MiB", 0},
 		"a slow body": {talk(t, func(conn net.Conn) {
-			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nslow")
+			_ = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nslow")
 			_, _ = io.Copy(io.Discard, conn)
-		}), "the body did not end within 300ms", impatient},
-		"a cut body": {talk(t, func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut") }), "unexpected EOF", 0},
+		}), "the body did not end within ", impatient},
+		"a cut body": {talk(t, func(conn net.Conn) { _ = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\ncut") }), "unexpected EOF", 0},
 		"an error":   {serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })), "the status is 503 Service Unavailable", 0},
 		"a circle":   {serve(t, http.RedirectHandler("/again", http.StatusFound)), "more than 5 redirects", 0},
 	} {
@@ -241,7 +255,7 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 	}
 }
 
-func TestChecksFailWhereTheServerIsWrong(t *testing.T) {
+func TestChecksTellWhatTheServerDoes(t *testing.T) {
 	answer := func(header string, body string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			for line := range strings.SplitSeq(header, "\n") {
@@ -303,6 +317,9 @@ func TestChecksFailWhereTheServerIsWrong(t *testing.T) {
 		"a shared cookie":      {answer("Cache-Control: public, max-age=60\nSet-Cookie: session=1", "page"), "WEB-013", check.Warn, "it sets a cookie"},
 		"an open cookie":       {answer("Set-Cookie: session=1", "page"), "WEB-014", check.Warn, "session: no HttpOnly, no SameSite"},
 		"no charset":           {answer("Content-Type: text/html", "<p>page"), "WEB-015", check.Warn, "does not say its charset"},
+		"UTF-8 by its mark":    {answer("Content-Type: text/html", "\xef\xbb\xbf<p>page"), "WEB-015", check.Pass, ""},
+		"UTF-16 by its mark":   {answer("Content-Type: text/html", "\xfe\xff\x00<\x00p\x00>"), "WEB-015", check.Pass, ""},
+		"UTF-16, reversed":     {answer("Content-Type: text/html", "\xff\xfe<\x00p\x00>\x00"), "WEB-015", check.Pass, ""},
 		"no type":              {answer("Content-Type: ", "page"), "WEB-015", check.Warn, "no Content-Type"},
 		"a trace":              {broken, "WEB-016", check.Warn, "holds a stack trace"},
 		"a rate limit":         {limited, "WEB-020", check.Fail, "status 429, where the first answer had 200"},

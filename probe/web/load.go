@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -42,6 +43,8 @@ type Load struct {
 	// how many did not, with the first few errors.
 	Answered, Failed int
 	Errors           []error
+	// Silent is how many of Failed had no response by the end of their time.
+	Silent int
 	// Connections is how many there were for those that were answered.
 	Connections int
 	Took        time.Duration
@@ -147,6 +150,9 @@ func (l *loader) one(whole context.Context) {
 	defer l.mu.Unlock()
 	if err != nil {
 		l.load.Failed++
+		if silent(err) {
+			l.load.Silent++
+		}
 		if len(l.load.Errors) < shownErrors {
 			l.load.Errors = append(l.load.Errors, err)
 		}
@@ -157,6 +163,12 @@ func (l *loader) one(whole context.Context) {
 	if response.Reused != l.plan.Options.Fresh {
 		l.timings = append(l.timings, response.Timings)
 	}
+}
+
+// silent says whether it is the error of a request that had no response in its time.
+func silent(err error) bool {
+	failed, is := errors.AsType[*Error](err)
+	return is && failed.Step != Lookup && failed.Step != Body && errors.Is(err, context.DeadlineExceeded)
 }
 
 func (p Plan) ask(ctx context.Context, client *Client) (*Response, error) {

@@ -52,6 +52,7 @@ func TestALoadCountsWhatFails(t *testing.T) {
 	load, err := web.Plan{URL: server.URL("/nowhere"), Requests: 10, Connections: 2, Timeout: patience}.Run(within(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(load.Failed).To(Equal(10))
+	g.Expect(load.Silent).To(BeZero())
 	g.Expect(load.Answered).To(BeZero())
 	g.Expect(load.Errors).To(And(HaveLen(3), HaveEach(MatchError(ContainSubstring("404 Not Found")))))
 	g.Expect(load.Total).To(BeZero())
@@ -67,6 +68,16 @@ func TestALoadCountsWhatFails(t *testing.T) {
 	}.Run(within(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(load.Errors).To(ConsistOf(MatchError(wrong)))
+}
+
+func TestALoadTellsWhatHadNoAnswer(t *testing.T) {
+	leaksNothing(t)
+	g := NewWithT(t)
+	server := serve(t, webserver.Config{Silent: true})
+	load, err := web.Plan{URL: server.URL("/"), Requests: 4, Connections: 2, Timeout: 50 * time.Millisecond}.Run(within(t))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(load.Failed).To(Equal(4))
+	g.Expect(load.Silent).To(Equal(4))
 }
 
 func TestALoadEndsWithItsContext(t *testing.T) {
