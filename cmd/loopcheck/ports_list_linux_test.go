@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"regexp"
@@ -45,24 +46,35 @@ func readLine(t *testing.T, from *bufio.Reader) string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// heldPort is a port that a listener at another address of lo keeps from being
-// given to anybody else, and what opens it at 127.0.0.1.
+// heldPort is a port with a listener at another address of lo, and what opens it at
+// 127.0.0.1. It is none that the kernel gives to whoever asks for any, such as to the
+// clients of other tests, which would keep it from being opened.
 func heldPort(t *testing.T) (port uint16, open func() net.Listener) {
 	t.Helper()
-	keeper, err := net.Listen("tcp4", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
+	at := func(address string) (net.Listener, error) {
+		return net.Listen("tcp4", net.JoinHostPort(address, strconv.Itoa(int(port))))
 	}
-	t.Cleanup(func() { keeper.Close() })
-	port = uint16(keeper.Addr().(*net.TCPAddr).Port)
-	return port, func() net.Listener {
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+	for range 100 {
+		port = 20_000 + rand.N[uint16](10_000)
+		keeper, err := at("127.0.0.2")
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		t.Cleanup(func() { l.Close() })
-		return l
+		t.Cleanup(func() { keeper.Close() })
+		if free, err := at("127.0.0.1"); err != nil || free.Close() != nil {
+			continue
+		}
+		return port, func() net.Listener {
+			l, err := at("127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			return l
+		}
 	}
+	t.Fatal("no port is free")
+	return 0, nil
 }
 
 func TestWatchShowsChangesUntilASignal(t *testing.T) {
