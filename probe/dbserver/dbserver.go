@@ -93,6 +93,14 @@ func (e *FolderError) Error() string {
 
 func (e *FolderError) Unwrap() error { return e.Err }
 
+// UnknownUserError says that PostgreSQL would run as a user whom the machine does
+// not know by a name.
+type UnknownUserError struct{ UID int }
+
+func (e *UnknownUserError) Error() string {
+	return fmt.Sprintf("PostgreSQL runs as no user without a name, and that of the number %d has none", e.UID)
+}
+
 // UnusableError says that a program is installed that the servers' user cannot
 // execute.
 type UnusableError struct {

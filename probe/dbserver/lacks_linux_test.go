@@ -113,6 +113,23 @@ func TestRootWithTheRightsItTakesIsEnough(t *testing.T) {
 	})
 }
 
+func TestUserWithoutANameIsTold(t *testing.T) {
+	needPrograms(t)
+	const stranger = 54321
+	as := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}}
+	inAnother(t, as, allCapabilities, func(t *testing.T) {
+		g := NewWithT(t)
+		k, err := Start(t.Context())
+		g.Expect(err).NotTo(HaveOccurred())
+		defer k.Close()
+		unknown, ok := errors.AsType[*UnknownUserError](k.MakePostgres(t.Context()))
+		g.Expect(ok).To(BeTrue())
+		g.Expect(unknown.UID).To(Equal(stranger))
+		_, err = k.Redis(t.Context())
+		g.Expect(err).NotTo(HaveOccurred(), "Redis asks for no name")
+	})
+}
+
 // public makes a folder that everybody may enter and write.
 func public(t *testing.T) string {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +64,8 @@ const oldestPostgres = 11
 
 // MakePostgres makes the files that PostgreSQL starts with, which takes a second or
 // two of a processor. The error is a *MissingError where it is not installed, an
-// *UnusableError, a *TooOldError, and a *StartError where it fails.
+// *UnusableError, a *TooOldError, an *UnknownUserError, and a *StartError where it
+// fails.
 func (k *Keeper) MakePostgres(ctx context.Context) error {
 	programs, err := postgresPrograms()
 	if err != nil {
@@ -81,10 +83,27 @@ func (k *Keeper) MakePostgres(ctx context.Context) error {
 		"--no-sync", "--no-locale", "-E", "UTF8", "--wal-segsize=1",
 	}
 	if output, err := run.Call(ctx, k.box, "", args); err != nil {
+		if uid, is := unknownUser(output); is {
+			return &UnknownUserError{UID: uid}
+		}
 		return k.startError(args[0], err, output)
 	}
 	k.postgres = filepath.Dir(initdb)
 	return nil
+}
+
+// nameless is how initdb says that its user has no name (src/common/username.c). The
+// C library asks more than /etc/passwd, and so it is the one to ask.
+var nameless = regexp.MustCompile(`could not look up effective user ID (\d+)`)
+
+// unknownUser is the user ID that initdb knows no name of, if it says so.
+func unknownUser(output string) (uid int, is bool) {
+	match := nameless.FindStringSubmatch(output)
+	if match == nil {
+		return 0, false
+	}
+	uid, err := strconv.Atoi(match[1])
+	return uid, err == nil
 }
 
 // Postgres starts PostgreSQL, whose files it makes unless they are there. The

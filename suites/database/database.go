@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -108,6 +109,13 @@ var (
 
 // lacking is what the machine lacks where a server does not start for want of it.
 func lacking(err error, program check.Need) (check.Need, bool) {
+	if unknown, ok := errors.AsType[*dbserver.UnknownUserError](err); ok {
+		return check.Need{
+			Name: "a user that /etc/passwd knows",
+			How: fmt.Sprintf("run loopcheck as one that has a line there, such as nobody (in Kubernetes `runAsUser: 65534`), or add the line `loopcheck:x:%d:%[1]d::/:/usr/sbin/nologin`, or name your own server with --postgres DSN",
+				unknown.UID),
+		}, true
+	}
 	for _, lack := range []struct {
 		found bool
 		need  check.Need

@@ -19,6 +19,7 @@ func TestWhatServersLackIsNoFailure(t *testing.T) {
 		&dbserver.PrivilegeError{Err: reason}:          needPrivileges.Name,
 		&dbserver.FolderError{Err: reason}:             needFolder.Name,
 		&dbserver.UnusableError{Err: reason}:           needExecutable.Name,
+		&dbserver.UnknownUserError{UID: 1234}:          "a user that /etc/passwd knows",
 		fmt.Errorf("start: %w", errors.ErrUnsupported): "Linux",
 	} {
 		need, lacks := lacking(fmt.Errorf("wrapped: %w", err), needRedis)
@@ -30,4 +31,6 @@ func TestWhatServersLackIsNoFailure(t *testing.T) {
 		_, lacks := lacking(err, needRedis)
 		g.Expect(lacks).To(BeFalse(), "%v", err)
 	}
+	need, _ := lacking(&dbserver.UnknownUserError{UID: 1234}, needPostgres)
+	g.Expect(need.How).To(ContainSubstring("`loopcheck:x:1234:1234::/:/usr/sbin/nologin`"))
 }
