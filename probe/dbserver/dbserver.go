@@ -74,6 +74,46 @@ func (e *TooOldError) Error() string {
 	return fmt.Sprintf("%s is of version %d, and version %d or a later one is needed", e.Program, e.Has, e.Needs)
 }
 
+// PrivilegeError says that root may not run a program as another user, which the
+// servers need where there are no user namespaces.
+type PrivilegeError struct{ Err error }
+
+func (e *PrivilegeError) Error() string {
+	return fmt.Sprintf("servers cannot be run as another user: %v", e.Err)
+}
+
+func (e *PrivilegeError) Unwrap() error { return e.Err }
+
+// FolderError says that no folder for temporary files is fit for the servers'.
+type FolderError struct{ Err error }
+
+func (e *FolderError) Error() string {
+	return fmt.Sprintf("no folder is fit for the files of servers: %v", e.Err)
+}
+
+func (e *FolderError) Unwrap() error { return e.Err }
+
+// UnknownUserError says that PostgreSQL would run as a user whom the machine does
+// not know by a name.
+type UnknownUserError struct{ UID int }
+
+func (e *UnknownUserError) Error() string {
+	return fmt.Sprintf("PostgreSQL runs as no user without a name, and that of the number %d has none", e.UID)
+}
+
+// UnusableError says that a program is installed that the servers' user cannot
+// execute.
+type UnusableError struct {
+	Program string // its path
+	Err     error
+}
+
+func (e *UnusableError) Error() string {
+	return fmt.Sprintf("%s cannot be executed by the user of the server: %v", e.Program, e.Err)
+}
+
+func (e *UnusableError) Unwrap() error { return e.Err }
+
 // StartError says that a server did not start, or that its files were not made.
 type StartError struct {
 	Program string

@@ -60,7 +60,7 @@ func makeServers() error {
 func needPrograms(t *testing.T) {
 	t.Helper()
 	_, postgres := postgresPrograms()
-	_, redis := redisProgram()
+	_, redis := redisPrograms()
 	if err := errors.Join(postgres, redis); err != nil {
 		t.Skip(err)
 	}
@@ -223,7 +223,8 @@ func TestNewestPostgresIsTaken(t *testing.T) {
 	old := postgresPlaces
 	t.Cleanup(func() { postgresPlaces = old })
 	postgresPlaces = []string{dir + "/*/bin"}
-	g.Expect(postgresPrograms()).To(HaveSuffix("/17/bin"))
+	t.Setenv("PATH", "/nowhere")
+	g.Expect(postgresPrograms()).To(HaveExactElements(HaveSuffix("/17/bin/initdb"), HaveSuffix("/15/bin/initdb"), HaveSuffix("/9.6/bin/initdb")))
 }
 
 func TestServersThatHaveEndedAreForgotten(t *testing.T) {
@@ -284,12 +285,12 @@ func TestOldProgramsAreNamed(t *testing.T) {
 	k, err := Start(t.Context())
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { g.Expect(k.Close()).To(Succeed()) })
-	program, err := redisProgram()
+	programs, err := redisPrograms()
 	if err != nil {
 		t.Skip(err)
 	}
-	g.Expect(k.newEnough(t.Context(), program, oldestRedis)).To(Succeed())
-	old, ok := errors.AsType[*TooOldError](k.newEnough(t.Context(), program, 1000))
+	g.Expect(k.newEnough(t.Context(), programs[0], oldestRedis)).To(Succeed())
+	old, ok := errors.AsType[*TooOldError](k.newEnough(t.Context(), programs[0], 1000))
 	g.Expect(ok).To(BeTrue())
 	g.Expect(old.Error()).To(ContainSubstring("version 1000 or a later one is needed"))
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,10 +19,6 @@ import (
 	"github.com/loopcheck/loopcheck/probe/process"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
-
-// nobody is whom the servers run as where there is a choice: PostgreSQL refuses
-// to run as root, and wants a user that /etc/passwd knows.
-const nobody = 65534
 
 // held is what the worker's process holds.
 var held struct {
@@ -42,35 +37,51 @@ type program struct {
 	silent  chan struct{} // closed when nobody is left who could write
 }
 
-// settle makes the folder of the servers' files and returns its path.
-var settle = sandbox.Register("dbserver/settle", func(_ context.Context, _ *sandbox.Inside, facts sandbox.Facts) (folder string, err error) {
+// settled is the folder of the servers' files. Beside an error stands what is
+// lacking, where that is known: types of errors do not leave the worker.
+type settled struct {
+	Folder string
+	Lacks  lack
+}
+
+type lack string
+
+const (
+	lacksPrivileges lack = "privileges"
+	lacksFolder     lack = "folder"
+)
+
+// settle makes the folder of the servers' files.
+var settle = sandbox.Register("dbserver/settle", func(_ context.Context, _ *sandbox.Inside, facts sandbox.Facts) (s settled, err error) {
 	held.Lock()
 	defer held.Unlock()
 	held.facts, held.programs = facts, map[string]*program{}
 	// So that the sockets in it are found from outside: see Keeper.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
-		return "", fmt.Errorf("let others look into /proc: %w", err)
+		return settled{}, fmt.Errorf("let others look into /proc: %w", err)
 	}
-	if facts.Plain {
-		// The children of a server that was killed come to this process, which waits
-		// for them; in a PID namespace they do in any case.
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			return "", fmt.Errorf("adopt orphans: %w", err)
-		}
-		if folder, err = os.MkdirTemp("", "loopcheck-databases-"); err != nil {
-			return "", err
-		}
-		if held.sweeper, err = sweep(folder); err != nil {
-			return "", errors.Join(err, os.Remove(folder))
-		}
-	} else {
-		folder = "/run/databases"
-		if err := os.Mkdir(folder, 0o700); err != nil {
-			return "", err
-		}
+	if err := maySwitch(); err != nil {
+		return settled{Lacks: lacksPrivileges}, err
 	}
-	held.folder = folder
-	return folder, own(folder)
+	if !facts.Plain {
+		held.folder = "/run/databases"
+		if err := os.Mkdir(held.folder, 0o700); err != nil {
+			return settled{}, err
+		}
+		return settled{Folder: held.folder}, own(held.folder)
+	}
+	// The children of a server that was killed come to this process, which waits
+	// for them; in a PID namespace they do in any case.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return settled{}, fmt.Errorf("adopt orphans: %w", err)
+	}
+	if held.folder, err = temporaryFolder(temporaryPlaces()); err != nil {
+		return settled{Lacks: lacksFolder}, err
+	}
+	if held.sweeper, err = sweep(held.folder); err != nil {
+		return settled{}, errors.Join(err, os.Remove(held.folder))
+	}
+	return settled{Folder: held.folder}, nil
 })
 
 // sweep starts who removes a folder when this process has ended, however it does:
@@ -95,39 +106,6 @@ type sweeper struct {
 
 // Close removes the folder.
 func (s sweeper) Close() error { return errors.Join(s.input.Close(), s.command.Wait()) }
-
-// switches says whether servers get the user ID of nobody, who exists here; else
-// they run as the worker's own user.
-func switches() bool {
-	if held.facts.Plain || !held.facts.UserNamespace {
-		return os.Geteuid() == 0
-	}
-	return held.facts.IDs > nobody
-}
-
-// own gives a file to the servers' user.
-func own(path string) error {
-	if !switches() {
-		return nil
-	}
-	return os.Chown(path, nobody, nobody)
-}
-
-// attributes are those of a server's process: not root's, and dead with this one.
-func attributes() *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	switch {
-	case switches():
-		a.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	case !held.facts.Plain:
-		// The one user who exists here is root, who goes by another number in a
-		// user namespace inside.
-		a.Cloneflags = syscall.CLONE_NEWUSER
-		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Geteuid(), Size: 1}}
-		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getegid(), Size: 1}}
-	}
-	return a
-}
 
 // command is a program of a server's. It has nothing of the user's environment,
 // in which PostgreSQL and Redis look for settings.
@@ -349,23 +327,6 @@ var forget = sandbox.Register("dbserver/forget", func(_ context.Context, _ *sand
 	}
 	return struct{}{}, err
 })
-
-// asNobody runs f as a thread of the servers' user, which ends with it.
-func asNobody(f func() error) error {
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		// The system call is of this thread alone (setresuid(2)).
-		const same = ^uintptr(0)
-		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, nobody, same); errno != 0 {
-			result <- fmt.Errorf("become the user %d: %w", nobody, errno)
-			return
-		}
-		// It has taken this from the whole process.
-		result <- errors.Join(f(), unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
-	}()
-	return <-result
-}
 
 // written returns the end of what a server wrote.
 var written = sandbox.Register("dbserver/log", func(_ context.Context, _ *sandbox.Inside, name string) (string, error) {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/freeport"
@@ -37,7 +38,7 @@ type Keeper struct {
 	seen        string
 	certificate certificate
 	password    string
-	made        bool // PostgreSQL's files were
+	postgres    string // the folder of PostgreSQL's programs, when its files were made
 }
 
 // running is what it takes to start a server again.
@@ -47,7 +48,8 @@ type running struct {
 }
 
 // Start makes the place where servers run. The caller closes it; if the caller's
-// process ends in any way without that, all of it is gone nevertheless.
+// process ends in any way without that, all of it is gone nevertheless. The error is
+// a *PrivilegeError or a *FolderError where that is what is lacking.
 func Start(ctx context.Context) (*Keeper, error) {
 	certificate, err := newCertificate(time.Now())
 	if err != nil {
@@ -58,9 +60,11 @@ func Start(ctx context.Context) (*Keeper, error) {
 		return nil, fmt.Errorf("start a place for database servers: %w", err)
 	}
 	k := &Keeper{box: box, certificate: certificate, password: rand.Text()}
-	if k.folder, err = settle.Call(ctx, box, "", box.Facts()); err != nil {
-		return nil, errors.Join(fmt.Errorf("make a folder for database servers: %w", err), box.Close())
+	place, err := settle.Call(ctx, box, "", box.Facts())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a folder for database servers: %w", place.Lacks.of(err)), box.Close())
 	}
+	k.folder = place.Folder
 	k.seen = k.folder
 	if !box.Facts().Plain {
 		k.seen = filepath.Join("/proc", strconv.Itoa(box.PID()), "root", k.folder)
@@ -70,6 +74,18 @@ func Start(ctx context.Context) (*Keeper, error) {
 		return nil, errors.Join(fmt.Errorf("write the files of database servers: %w", err), k.Close())
 	}
 	return k, nil
+}
+
+// of is the error of what is lacking.
+func (l lack) of(err error) error {
+	switch l {
+	case lacksPrivileges:
+		return &PrivilegeError{err}
+	case lacksFolder:
+		return &FolderError{err}
+	default:
+		return err
+	}
 }
 
 // Close ends all servers and removes what they wrote. Closing again does nothing.
@@ -133,12 +149,39 @@ func (k *Keeper) startError(program string, err error, output string) error {
 	return &StartError{Program: program, Err: err, Output: strings.ReplaceAll(output, k.password, "(password)")}
 }
 
-// newEnough asks a program for its version. The error is a *TooOldError. One that
-// does not tell may be of any.
+// usable is the first of some programs that the servers' user can execute and that
+// is new enough. Where none is, the error says what the first of them is: an
+// *UnusableError or a *TooOldError. It is a *PrivilegeError where that user is not to
+// be had.
+func (k *Keeper) usable(ctx context.Context, programs []string, needs int) (program string, err error) {
+	for _, program := range programs {
+		failed := k.newEnough(ctx, program, needs)
+		if failed == nil {
+			return program, nil
+		}
+		if err == nil || errors.As(failed, new(*PrivilegeError)) {
+			err = failed
+		}
+	}
+	return "", err
+}
+
+// newEnough asks a program for its version, as the servers' user. One that does not
+// tell may be of any.
 func (k *Keeper) newEnough(ctx context.Context, program string, needs int) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	output, err := run.Call(ctx, k.box, "", []string{program, "--version"})
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		switch errno {
+		case syscall.EACCES, syscall.ENOENT, syscall.ENOEXEC:
+			return &UnusableError{Program: program, Err: errno}
+		case syscall.EPERM, syscall.EINVAL, syscall.ENOSPC, syscall.EUSERS:
+			// Of clone(2) with CLONE_NEWUSER, and of setuid(2).
+			return &PrivilegeError{err}
+		}
+	}
 	if err != nil {
 		return nil // the start tells what is wrong with it
 	}

@@ -5,8 +5,8 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,26 +16,26 @@ import (
 // has only some.
 var postgresPlaces = []string{"/usr/lib/postgresql/*/bin", "/usr/lib/postgresql*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/local/pgsql/bin"}
 
-// postgresPrograms is the folder of PostgreSQL's newest programs that are
-// installed. The error is a *MissingError where none are.
-func postgresPrograms() (string, error) {
+// postgresPrograms are the initdb that are installed, the newest first, and those of
+// PATH after the packages'. The error is a *MissingError where there are none.
+func postgresPrograms() ([]string, error) {
 	var found []string
 	for _, place := range postgresPlaces {
 		// The patterns are well formed.
 		matches, _ := filepath.Glob(place)
 		for _, folder := range matches {
-			if _, err := os.Stat(filepath.Join(folder, "initdb")); err == nil {
-				found = append(found, folder)
+			program := filepath.Join(folder, "initdb")
+			if _, err := os.Stat(program); err == nil {
+				found = append(found, program)
 			}
 		}
 	}
-	if len(found) > 0 {
-		return slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) }), nil
+	slices.SortStableFunc(found, func(a, b string) int { return cmp.Compare(version(filepath.Dir(b)), version(filepath.Dir(a))) })
+	found = append(found, onPath("initdb")...)
+	if len(found) == 0 {
+		return nil, &MissingError{Program: "initdb", Package: "postgresql", Looked: strings.Join(postgresPlaces, ", ") + " and PATH"}
 	}
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	return "", &MissingError{Program: "initdb", Package: "postgresql", Looked: strings.Join(postgresPlaces, ", ") + " and PATH"}
+	return found, nil
 }
 
 // version is the first number in the last name of a path that has one; 0 where none
@@ -63,44 +63,59 @@ const postgresData = "postgres"
 const oldestPostgres = 11
 
 // MakePostgres makes the files that PostgreSQL starts with, which takes a second or
-// two of a processor. The error is a *MissingError where it is not installed, a
-// *TooOldError, and a *StartError where it fails.
+// two of a processor. The error is a *MissingError where it is not installed, an
+// *UnusableError, a *TooOldError, an *UnknownUserError, and a *StartError where it
+// fails.
 func (k *Keeper) MakePostgres(ctx context.Context) error {
 	programs, err := postgresPrograms()
 	if err != nil {
 		return err
 	}
-	if err := k.newEnough(ctx, filepath.Join(programs, "initdb"), oldestPostgres); err != nil {
+	initdb, err := k.usable(ctx, programs, oldestPostgres)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
 	args := []string{
-		filepath.Join(programs, "initdb"), "-D", filepath.Join(k.folder, postgresData), "-U", User,
+		initdb, "-D", filepath.Join(k.folder, postgresData), "-U", User,
 		"-A", "scram-sha-256", "--pwfile=" + filepath.Join(k.folder, "password"),
 		"--no-sync", "--no-locale", "-E", "UTF8", "--wal-segsize=1",
 	}
 	if output, err := run.Call(ctx, k.box, "", args); err != nil {
+		if uid, is := unknownUser(output); is {
+			return &UnknownUserError{UID: uid}
+		}
 		return k.startError(args[0], err, output)
 	}
-	k.made = true
+	k.postgres = filepath.Dir(initdb)
 	return nil
+}
+
+// nameless is how initdb says that its user has no name (src/common/username.c). The
+// C library asks more than /etc/passwd, and so it is the one to ask.
+var nameless = regexp.MustCompile(`could not look up effective user ID (\d+)`)
+
+// unknownUser is the user ID that initdb knows no name of, if it says so.
+func unknownUser(output string) (uid int, is bool) {
+	match := nameless.FindStringSubmatch(output)
+	if match == nil {
+		return 0, false
+	}
+	uid, err := strconv.Atoi(match[1])
+	return uid, err == nil
 }
 
 // Postgres starts PostgreSQL, whose files it makes unless they are there. The
 // errors are those of MakePostgres.
 func (k *Keeper) Postgres(ctx context.Context) (*Server, error) {
-	programs, err := postgresPrograms()
-	if err != nil {
-		return nil, err
-	}
-	if !k.made {
+	if k.postgres == "" {
 		if err := k.MakePostgres(ctx); err != nil {
 			return nil, err
 		}
 	}
 	ports, o, err := k.start(ctx, 1, func(ports []uint16) (order, error) {
-		return k.postgres(programs, ports[0]), nil
+		return k.postgresOrder(ports[0]), nil
 	})
 	if err != nil {
 		return nil, err
@@ -113,8 +128,8 @@ func (k *Keeper) Postgres(ctx context.Context) (*Server, error) {
 	return s, k.forgetMemory(ctx)
 }
 
-func (k *Keeper) postgres(programs string, port uint16) order {
-	args := []string{filepath.Join(programs, "postgres"), "-D", filepath.Join(k.folder, postgresData)}
+func (k *Keeper) postgresOrder(port uint16) order {
+	args := []string{filepath.Join(k.postgres, "postgres"), "-D", filepath.Join(k.folder, postgresData)}
 	for _, setting := range []string{
 		"port=" + strconv.Itoa(int(port)), "listen_addresses=127.0.0.1", "unix_socket_directories=" + k.folder,
 		"max_connections=" + strconv.Itoa(Clients), "shared_buffers=16MB",

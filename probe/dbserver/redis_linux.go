@@ -4,36 +4,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// redisProgram is the server that is installed: Redis, or Valkey, which speaks the
-// same. The error is a *MissingError where there is none.
-func redisProgram() (string, error) {
+// redisPrograms are the servers that are installed: Redis, and Valkey, which speaks
+// the same. The error is a *MissingError where there is none.
+func redisPrograms() ([]string, error) {
+	var found []string
 	for _, name := range []string{"redis-server", "valkey-server"} {
-		for _, place := range []string{name, "/usr/bin/" + name, "/usr/local/bin/" + name} {
-			if path, err := exec.LookPath(place); err == nil {
-				return path, nil
+		for _, path := range onPath(name, "/usr/bin", "/usr/local/bin") {
+			if !slices.Contains(found, path) {
+				found = append(found, path)
 			}
 		}
 	}
-	return "", &MissingError{Program: "redis-server", Package: "redis-server", Looked: "PATH, /usr/bin and /usr/local/bin"}
+	if len(found) == 0 {
+		return nil, &MissingError{Program: "redis-server", Package: "redis-server", Looked: "PATH, /usr/bin and /usr/local/bin"}
+	}
+	return found, nil
+}
+
+// onPath are the programs of a name in the folders of PATH, and in others.
+func onPath(name string, others ...string) (found []string) {
+	for _, folder := range append(filepath.SplitList(os.Getenv("PATH")), others...) {
+		if !filepath.IsAbs(folder) {
+			continue // servers run in another folder
+		}
+		if path, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
+			found = append(found, path)
+		}
+	}
+	return found
 }
 
 // oldestRedis is the first version that has users (ACL).
 const oldestRedis = 6
 
 // Redis starts Redis, over TLS as well where it was built for that. The error is a
-// *MissingError where it is not installed, a *TooOldError, and a *StartError where
-// it fails.
+// *MissingError where it is not installed, an *UnusableError, a *TooOldError, and a
+// *StartError where it fails.
 func (k *Keeper) Redis(ctx context.Context) (*Server, error) {
-	program, err := redisProgram()
+	programs, err := redisPrograms()
 	if err != nil {
 		return nil, err
 	}
-	if err := k.newEnough(ctx, program, oldestRedis); err != nil {
+	program, err := k.usable(ctx, programs, oldestRedis)
+	if err != nil {
 		return nil, err
 	}
 	s, err := k.redis(ctx, program, true)

@@ -81,6 +81,9 @@ type Capabilities uint64
 
 // Numbers of capabilities that are asked about by name.
 const (
+	Chown          = 0
+	DACOverride    = 1
+	Kill           = 5
 	SetGID         = 6
 	SetUID         = 7
 	NetBindService = 10

@@ -27,6 +27,9 @@ func Main() {
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	// The first thread is the one that must not end with a function's.
 	runtime.LockOSThread()
+	// A user's may take what the worker itself and its programs need of the files
+	// they make.
+	unix.Umask(umask)
 	unix.CloseOnExec(workerFD)
 	_ = unix.SetNonblock(workerFD, true)
 	w := &worker{socket: os.NewFile(workerFD, "parent"), running: map[uint64]context.CancelFunc{}}
@@ -34,6 +37,9 @@ func Main() {
 	w.serve()
 	os.Exit(0)
 }
+
+// umask is that of a worker (umask(2)).
+const umask = 0o022
 
 // workerEnvironment is the parent's, with the folders of system programs, which
 // an ordinary user's path may lack, and with the one folder that is writable

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -91,7 +92,46 @@ var (
 		Name: "a server that was built with TLS",
 		How:  "install the distribution's package, which was: `apt-get install redis-server`",
 	}
+	needPrivileges = check.Need{
+		Name: "CAP_CHOWN, CAP_SETUID and CAP_SETGID, or user namespaces",
+		How: "run loopcheck as an ordinary user that /etc/passwd knows (`docker run --user nobody`), or leave root the capabilities that containers have by default, " +
+			"CAP_DAC_OVERRIDE and CAP_KILL among them, or allow namespaces with `sysctl -w user.max_user_namespaces=10000`",
+	}
+	needFolder = check.Need{
+		Name: "a folder for temporary files",
+		How:  "set TMPDIR to one with a short path that every user may enter and loopcheck may write, such as /tmp of mode 1777",
+	}
+	needExecutable = check.Need{
+		Name: "a program that the server's user may execute",
+		How:  "install it where every user may enter (not below /root), or let others enter its folders with `chmod o+x`",
+	}
 )
+
+// lacking is what the machine lacks where a server does not start for want of it.
+func lacking(err error, program check.Need) (check.Need, bool) {
+	if unknown, ok := errors.AsType[*dbserver.UnknownUserError](err); ok {
+		return check.Need{
+			Name: "a user that /etc/passwd knows",
+			How: fmt.Sprintf("run loopcheck as one that has a line there, such as nobody (in Kubernetes `runAsUser: 65534`), or add the line `loopcheck:x:%d:%[1]d::/:/usr/sbin/nologin`, or name your own server with --postgres DSN",
+				unknown.UID),
+		}, true
+	}
+	for _, lack := range []struct {
+		found bool
+		need  check.Need
+	}{
+		{errors.As(err, new(*dbserver.MissingError)) || errors.As(err, new(*dbserver.TooOldError)), program},
+		{errors.As(err, new(*dbserver.PrivilegeError)), needPrivileges},
+		{errors.As(err, new(*dbserver.FolderError)), needFolder},
+		{errors.As(err, new(*dbserver.UnusableError)), needExecutable},
+		{errors.Is(err, errors.ErrUnsupported), check.Linux},
+	} {
+		if lack.found {
+			return lack.need, true
+		}
+	}
+	return check.Need{}, false
+}
 
 // place is where the run's own servers are, and cluster the files of PostgreSQL in
 // it, which take a second or two.
@@ -127,21 +167,15 @@ type started struct {
 
 var ownRedis, ownPostgres started
 
-// use returns the server. It skips the spec where the program is not installed.
+// use returns the server. It skips the spec where the machine lacks what it takes.
 func (s *started) use(ctx context.Context, need check.Need, start func(context.Context) (*dbserver.Server, error)) *dbserver.Server {
 	GinkgoHelper()
 	if s.server == nil && s.err == nil {
 		s.load = spec.StartLoad()
 		s.server, s.err = start(ctx)
 	}
-	if missing, ok := errors.AsType[*dbserver.MissingError](s.err); ok {
-		spec.Skip(need, missing.Error())
-	}
-	if old, ok := errors.AsType[*dbserver.TooOldError](s.err); ok {
-		spec.Skip(need, old.Error())
-	}
-	if errors.Is(s.err, errors.ErrUnsupported) {
-		spec.Skip(check.Linux, s.err.Error())
+	if lacks, ok := lacking(s.err, need); ok {
+		spec.Skip(lacks, s.err.Error())
 	}
 	s.load.ExcuseTimeout(s.err)
 	Expect(s.err).NotTo(HaveOccurred(), "start %s", need.Name)

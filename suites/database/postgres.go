@@ -47,28 +47,38 @@ func postgresServer(ctx context.Context) database {
 	} else {
 		d.own = ownPostgres.use(ctx, needPostgres, startPostgres)
 		d.addr = d.own.Addr
-		d.config = ownConfig(d.own)
+		var err error
+		d.config, err = ownConfig(d.own)
+		Expect(err).NotTo(HaveOccurred(), "lead a client to the run's own PostgreSQL")
 	}
 	d.load = spec.StartLoad()
 	flow(d.addr)
 	return d
 }
 
-// ownConfig leads to the run's own server, whatever the user's environment says of
-// his.
-func ownConfig(server *dbserver.Server) *pgx.ConnConfig {
-	GinkgoHelper()
-	// A service that no file has would be an error.
+// whateverIsSet says everything that pgx would else take from the PG* variables and
+// from ~/.postgresql.
+const whateverIsSet = "sslmode=disable sslrootcert='' sslcert='' sslkey='' sslpassword='' sslcertmode=allow sslsni=1 sslnegotiation=postgres " +
+	"channel_binding=prefer require_auth='' min_protocol_version=3.0 max_protocol_version=3.0 " +
+	"target_session_attrs=any connect_timeout=0 passfile=''"
+
+// ownConfig leads to the run's own server, whatever the user's environment and home
+// say of his.
+func ownConfig(server *dbserver.Server) (*pgx.ConnConfig, error) {
+	// A service cannot be said to be none, and one that no file has is an error.
 	if service, set := os.LookupEnv("PGSERVICE"); set {
 		_ = os.Unsetenv("PGSERVICE")
 		defer func() { _ = os.Setenv("PGSERVICE", service) }()
 	}
-	config, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s sslmode=disable target_session_attrs=any",
-		server.Addr.Port(), dbserver.User, server.Password, dbserver.Database))
-	Expect(err).NotTo(HaveOccurred())
+	config, err := pgx.ParseConfig(fmt.Sprintf("host=127.0.0.1 port=%d user=%s password=%s dbname=%s %s",
+		server.Addr.Port(), dbserver.User, server.Password, dbserver.Database, whateverIsSet))
+	if err != nil {
+		return nil, err
+	}
+	// What is for the server (PGOPTIONS, PGTZ, PGAPPNAME) goes with the rest of it.
 	config.RuntimeParams = map[string]string{"application_name": "loopcheck"}
 	config.ConnectTimeout = patience
-	return config
+	return config, nil
 }
 
 // onlyOwnPostgres is the run's own: what is asked of it would harm others who use it.
