@@ -39,6 +39,7 @@ type Container struct {
 	session *Session
 	command *exec.Cmd
 	input   io.WriteCloser
+	output  io.ReadCloser
 	gone    chan struct{} // closed when the command was waited for
 	said    *limited
 
@@ -77,8 +78,9 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	c := &Container{Name: name, session: s, gone: make(chan struct{}), said: &limited{}}
 	c.command = exec.Command(s.path, arguments...)
 	c.command.Stderr = c.said
+	c.command.WaitDelay = helperDelay
 	apart(c.command)
-	output, err := c.command.StdoutPipe()
+	c.output, err = c.command.StdoutPipe()
 	if err == nil {
 		c.input, err = c.command.StdinPipe()
 	}
@@ -88,7 +90,7 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s run: %w", s.Name, err)
 	}
-	c.encoder, c.decoder = json.NewEncoder(c.input), json.NewDecoder(output)
+	c.encoder, c.decoder = json.NewEncoder(c.input), json.NewDecoder(c.output)
 	s.mu.Lock()
 	s.containers = append(s.containers, c)
 	s.mu.Unlock()
@@ -110,7 +112,10 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 // receive reads one answer. One that the context ends before leaves the container
 // of no more use.
 func (c *Container) receive(ctx context.Context, a *Answer) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.command.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.command.Process.Kill()
+		_ = c.output.Close() // a helper may hold the other end
+	})
 	defer stop()
 	err := c.decoder.Decode(a)
 	if ctx.Err() != nil {
@@ -187,7 +192,9 @@ func (c *Container) Close(ctx context.Context) (err error) {
 		_ = c.input.Close() // it may be gone already
 		var ended error
 		go func() {
-			ended = c.command.Wait()
+			if err := c.command.Wait(); !errors.Is(err, exec.ErrWaitDelay) {
+				ended = err
+			}
 			close(c.gone)
 		}()
 		ctx := context.WithoutCancel(ctx)

@@ -33,6 +33,9 @@ const (
 	startTimeout = time.Minute
 	// endTimeout bounds the end of a container whose input has ended.
 	endTimeout = 10 * time.Second
+	// helperDelay is how long the engine's helpers may hold the output of a command
+	// that has ended.
+	helperDelay = time.Second
 )
 
 // Engine is one that answers.
@@ -190,8 +193,7 @@ func (e *Engine) feed(ctx context.Context, input *bytes.Reader, arguments ...str
 	if input != nil {
 		command.Stdin = input
 	}
-	// The engine's helpers may hold the output for longer than the command lives.
-	command.WaitDelay = time.Second
+	command.WaitDelay = helperDelay
 	apart(command)
 	if err := command.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return out.String(), &CommandError{Command: e.Name + " " + arguments[0], Said: oneLine(failed.String()), Err: err}
