@@ -15,7 +15,7 @@ import (
 
 // Options is what a container is made of.
 type Options struct {
-	// Network is a name that Network returned, "host", or Within of another
+	// Network is a name that Network returned, HostNetwork, or Within of another
 	// container; "" stands for the engine's own bridge.
 	Network string
 	// Publish are ports as -p takes them, such as "127.0.0.1::80/tcp".
@@ -26,6 +26,10 @@ type Options struct {
 	// Listen are the addresses that the container's service listens on.
 	Listen []Address
 }
+
+// HostNetwork is the network of the host, which an engine may refuse and start other
+// containers.
+const HostNetwork = "host"
 
 // Within is the network of a container, as in a pod.
 func Within(c *Container) string { return "container:" + c.Name }
@@ -52,7 +56,9 @@ type Container struct {
 // Run starts a container and waits until its service listens.
 func (s *Session) Run(ctx context.Context, o Options) (*Container, error) {
 	c, err := s.start(ctx, o)
-	s.tried(err)
+	if err == nil || o.Network != HostNetwork {
+		s.tried(err)
+	}
 	return c, err
 }
 
@@ -64,6 +70,11 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	arguments := []string{"run", "--rm", "--interactive", "--pull", "never", "--label", s.label, "--name", name}
 	if o.Network != "" {
 		arguments = append(arguments, "--network", o.Network)
+	}
+	if o.Network == HostNetwork && s.Remapped {
+		// That network belongs to the host's users, and to no others
+		// (https://docs.docker.com/engine/security/userns-remap/).
+		arguments = append(arguments, "--userns", "host")
 	}
 	for _, p := range o.Publish {
 		arguments = append(arguments, "--publish", p)

@@ -45,6 +45,9 @@ type Engine struct {
 	// Rootless says that it runs without the rights of root, and so has a network
 	// of its own between the host and the containers.
 	Rootless bool
+	// Remapped says that users of its containers are others of the host, by the
+	// daemon's setting userns-remap of Docker.
+	Remapped bool
 
 	path string
 }
@@ -156,6 +159,7 @@ func Find(ctx context.Context, name string) (*Engine, error) {
 	}
 	e.Version = version
 	e.Rootless = strings.Contains(security, "rootless") || security == "true"
+	e.Remapped = strings.Contains(security, "name=userns")
 	return e, nil
 }
 
