@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"os/signal"
 	"slices"
@@ -123,7 +124,7 @@ func (a *app) benchAB(o benchOptions, specs []bench.Spec, dropped []string, plan
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	undo := &undoing{}
-	stop := listen(cancel, func() { _ = undo.now() })
+	stop := listen(cancel, func(<-chan os.Signal) { _ = undo.now() })
 	// Ctrl-\ and a terminal that closes must not leave a side set up. Under nohup(1)
 	// the latter is ignored, and stays so.
 	signal.Notify(stop.signals, syscall.SIGQUIT)

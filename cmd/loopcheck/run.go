@@ -64,7 +64,8 @@ has a map of every port, and says which rules the policy leaves untested.
 
 With --engine the suite containers asks real containers as well (CTR-101 and so
 on). It makes an image of this binary, containers and networks, and removes them at
-the end. The engine edits this machine's rules and interfaces for them, and opens a
+the end; after a second Ctrl-C for 3 seconds at most, and the next run with the same
+engine the rest. The engine edits this machine's rules and interfaces for them, and opens a
 port of the machine to its networks for some seconds: nothing else that run does
 changes the machine.
 
@@ -179,10 +180,17 @@ func (a *app) run(o runOptions) error {
 	display := progress.New(a.stderr, a.progressStyle())
 	stop := listen(func() {
 		_, _ = fmt.Fprintln(a.stderr, "loopcheck: stopping after this check; once more stops at once")
-	}, func() {
-		display.Close()
-		output.close()
-		engined.Abandon()
+	}, func(further <-chan os.Signal) {
+		if !briefly(abandonGrace, further, func() {
+			display.Close()
+			output.close()
+			engined.Abandon()
+		}) && o.engine != "" {
+			// Nobody may read this, either.
+			briefly(abandonGrace, further, func() {
+				_, _ = fmt.Fprintf(a.stderr, "loopcheck: what was made with %s may be left: the next run with --engine %[1]s removes it\n", o.engine)
+			})
+		}
 	})
 	observers := []run.Observer{display}
 	if output.journal != nil {

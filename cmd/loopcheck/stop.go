@@ -19,6 +19,11 @@ const writeGrace = 2 * time.Second
 // Ctrl-C twice as fast.
 const sameRequest = 200 * time.Millisecond
 
+// abandonGrace is how long a second signal waits for what the run has to take away.
+// An engine removes a container, a network and an image within a second or two; one
+// that hangs is not waited for.
+const abandonGrace = 3 * time.Second
+
 // phase is how far a run has come, which decides what a signal does.
 type phase int32
 
@@ -38,8 +43,9 @@ type stopper struct {
 }
 
 // listen starts to listen. Onfirst and onsecond run when the signals come
-// while checks run; the process exits after onsecond.
-func listen(onfirst, onsecond func()) *stopper {
+// while checks run; the process exits after onsecond, which is given those that
+// follow.
+func listen(onfirst func(), onsecond func(further <-chan os.Signal)) *stopper {
 	s := &stopper{signals: make(chan os.Signal, 2), requested: make(chan struct{})}
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -58,7 +64,7 @@ func listen(onfirst, onsecond func()) *stopper {
 					onfirst()
 					continue
 				}
-				onsecond()
+				onsecond(s.signals)
 				os.Exit(codeOf(sig))
 			case writing:
 				if !first {
@@ -76,7 +82,29 @@ func listen(onfirst, onsecond func()) *stopper {
 // second ends the process at once.
 func interruptible() (context.Context, *stopper) {
 	ctx, cancel := context.WithCancel(context.Background())
-	return ctx, listen(cancel, func() {})
+	return ctx, listen(cancel, func(<-chan os.Signal) {})
+}
+
+// briefly runs a function until it ends, the grace is over or one more signal comes,
+// and says whether it has ended. One that comes at once is the same request.
+func briefly(grace time.Duration, further <-chan os.Signal, f func()) bool {
+	began, over, done := time.Now(), time.After(grace), make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	for {
+		select {
+		case <-done:
+			return true
+		case <-over:
+			return false
+		case <-further:
+			if time.Since(began) >= sameRequest {
+				return false
+			}
+		}
+	}
 }
 
 // or is the error of a command that a signal ended, where one did, and otherwise

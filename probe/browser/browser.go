@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -29,14 +30,25 @@ const Package = "chromium"
 // ErrNone says that no browser is installed.
 var ErrNone = errors.New("no Chromium is installed")
 
-// Find returns the path of an installed Chromium or Chrome. The error is ErrNone.
-func Find() (string, error) {
+// Find returns the paths of the installed Chromium and Chrome, each program once. The
+// error is ErrNone.
+func Find() (paths []string, err error) {
+	var programs []string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
 		}
+		program, err := filepath.EvalSymlinks(path)
+		if err != nil || slices.Contains(programs, program) {
+			continue
+		}
+		paths, programs = append(paths, path), append(programs, program)
 	}
-	return "", ErrNone
+	if len(paths) == 0 {
+		return nil, ErrNone
+	}
+	return paths, nil
 }
 
 // InsideOnly is the rules of a browser (--host-resolver-rules) that resolves nothing
@@ -61,17 +73,59 @@ type Options struct {
 	Listener func(event any)
 }
 
-// Start starts a browser. The context that it returns is that of its first page, for
-// chromedp's actions; stop closes the browser and waits until it is gone. The browser
-// is killed when ctx ends. The error is ErrNone where none is installed.
+// tryTimeout bounds the start of a browser where there is another one to try. It takes
+// a second or two, and many times that on a busy machine. Tests shorten it.
+var tryTimeout = 10 * time.Second
+
+// Start starts a browser: the first of those installed that can be, since one may be a
+// stand-in that only tells how to install it. The context that it returns is that of
+// its first page, for chromedp's actions; stop closes the browser and waits until it is
+// gone. The browser is killed when ctx ends. The error is ErrNone where none is
+// installed, and otherwise names each that was tried.
 func Start(ctx context.Context, o Options) (page context.Context, stop func() error, err error) {
-	path, err := Find()
+	paths, err := Find()
 	if err != nil {
 		return nil, nil, err
 	}
+	var failed error
+	for i, path := range paths {
+		limit := tryTimeout
+		if i == len(paths)-1 {
+			limit = 0
+		}
+		// What one has left of its profile would be in the way of the next.
+		page, stop, err := start(ctx, limit, path, filepath.Join(o.Folder, fmt.Sprintf("profile%d", i)), o)
+		if err == nil {
+			return page, stop, nil
+		}
+		err = &startError{path, err}
+		if failed != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
+		}
+		if failed = err; ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, nil, failed
+}
+
+// startError is on one line, though a browser may have written several.
+type startError struct {
+	path string
+	err  error
+}
+
+func (e *startError) Error() string {
+	return "start " + e.path + ": " + strings.Join(strings.Fields(e.err.Error()), " ")
+}
+
+func (e *startError) Unwrap() error { return e.err }
+
+// start starts one browser, within a limit where there is one.
+func start(ctx context.Context, limit time.Duration, path, profile string, o Options) (page context.Context, stop func() error, err error) {
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
-		chromedp.UserDataDir(filepath.Join(o.Folder, "profile")),
+		chromedp.UserDataDir(profile),
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-domain-reliability", true),
@@ -79,7 +133,7 @@ func Start(ctx context.Context, o Options) (page context.Context, stop func() er
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("no-pings", true),
 		// Crash reports and sockets go where the rest of the profile does.
-		chromedp.Env("HOME="+filepath.Join(o.Folder, "profile"), "TMPDIR="+o.Folder),
+		chromedp.Env("HOME="+profile, "TMPDIR="+o.Folder),
 	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses root
@@ -99,8 +153,16 @@ func Start(ctx context.Context, o Options) (page context.Context, stop func() er
 		cancelAllocator()
 		return err
 	}
-	if err := chromedp.Do(page); err != nil {
-		return nil, nil, fmt.Errorf("start %s: %w", path, errors.Join(err, stop()))
+	inTime := func() bool { return true }
+	if limit > 0 {
+		inTime = time.AfterFunc(limit, cancelAllocator).Stop
+	}
+	err = chromedp.Do(page)
+	if !inTime() {
+		err = fmt.Errorf("it took longer than %v", limit)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
 	}
 	return page, stop, nil
 }

@@ -15,7 +15,7 @@ import (
 
 // Options is what a container is made of.
 type Options struct {
-	// Network is a name that Network returned, "host", or Within of another
+	// Network is a name that Network returned, HostNetwork, or Within of another
 	// container; "" stands for the engine's own bridge.
 	Network string
 	// Publish are ports as -p takes them, such as "127.0.0.1::80/tcp".
@@ -26,6 +26,10 @@ type Options struct {
 	// Listen are the addresses that the container's service listens on.
 	Listen []Address
 }
+
+// HostNetwork is the network of the host, which an engine may refuse and start other
+// containers.
+const HostNetwork = "host"
 
 // Within is the network of a container, as in a pod.
 func Within(c *Container) string { return "container:" + c.Name }
@@ -39,6 +43,7 @@ type Container struct {
 	session *Session
 	command *exec.Cmd
 	input   io.WriteCloser
+	output  io.ReadCloser
 	gone    chan struct{} // closed when the command was waited for
 	said    *limited
 
@@ -51,7 +56,9 @@ type Container struct {
 // Run starts a container and waits until its service listens.
 func (s *Session) Run(ctx context.Context, o Options) (*Container, error) {
 	c, err := s.start(ctx, o)
-	s.tried(err)
+	if err == nil || o.Network != HostNetwork {
+		s.tried(err)
+	}
 	return c, err
 }
 
@@ -63,6 +70,11 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	arguments := []string{"run", "--rm", "--interactive", "--pull", "never", "--label", s.label, "--name", name}
 	if o.Network != "" {
 		arguments = append(arguments, "--network", o.Network)
+	}
+	if o.Network == HostNetwork && s.Remapped {
+		// That network belongs to the host's users, and to no others
+		// (https://docs.docker.com/engine/security/userns-remap/).
+		arguments = append(arguments, "--userns", "host")
 	}
 	for _, p := range o.Publish {
 		arguments = append(arguments, "--publish", p)
@@ -77,8 +89,9 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	c := &Container{Name: name, session: s, gone: make(chan struct{}), said: &limited{}}
 	c.command = exec.Command(s.path, arguments...)
 	c.command.Stderr = c.said
+	c.command.WaitDelay = helperDelay
 	apart(c.command)
-	output, err := c.command.StdoutPipe()
+	c.output, err = c.command.StdoutPipe()
 	if err == nil {
 		c.input, err = c.command.StdinPipe()
 	}
@@ -88,7 +101,7 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s run: %w", s.Name, err)
 	}
-	c.encoder, c.decoder = json.NewEncoder(c.input), json.NewDecoder(output)
+	c.encoder, c.decoder = json.NewEncoder(c.input), json.NewDecoder(c.output)
 	s.mu.Lock()
 	s.containers = append(s.containers, c)
 	s.mu.Unlock()
@@ -110,7 +123,10 @@ func (s *Session) start(ctx context.Context, o Options) (*Container, error) {
 // receive reads one answer. One that the context ends before leaves the container
 // of no more use.
 func (c *Container) receive(ctx context.Context, a *Answer) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.command.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.command.Process.Kill()
+		_ = c.output.Close() // a helper may hold the other end
+	})
 	defer stop()
 	err := c.decoder.Decode(a)
 	if ctx.Err() != nil {
@@ -187,7 +203,9 @@ func (c *Container) Close(ctx context.Context) (err error) {
 		_ = c.input.Close() // it may be gone already
 		var ended error
 		go func() {
-			ended = c.command.Wait()
+			if err := c.command.Wait(); !errors.Is(err, exec.ErrWaitDelay) {
+				ended = err
+			}
 			close(c.gone)
 		}()
 		ctx := context.WithoutCancel(ctx)

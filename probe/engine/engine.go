@@ -33,6 +33,9 @@ const (
 	startTimeout = time.Minute
 	// endTimeout bounds the end of a container whose input has ended.
 	endTimeout = 10 * time.Second
+	// helperDelay is how long the engine's helpers may hold the output of a command
+	// that has ended.
+	helperDelay = time.Second
 )
 
 // Engine is one that answers.
@@ -42,6 +45,9 @@ type Engine struct {
 	// Rootless says that it runs without the rights of root, and so has a network
 	// of its own between the host and the containers.
 	Rootless bool
+	// Remapped says that users of its containers are others of the host, by the
+	// daemon's setting userns-remap of Docker.
+	Remapped bool
 
 	path string
 }
@@ -153,6 +159,7 @@ func Find(ctx context.Context, name string) (*Engine, error) {
 	}
 	e.Version = version
 	e.Rootless = strings.Contains(security, "rootless") || security == "true"
+	e.Remapped = strings.Contains(security, "name=userns")
 	return e, nil
 }
 
@@ -190,8 +197,7 @@ func (e *Engine) feed(ctx context.Context, input *bytes.Reader, arguments ...str
 	if input != nil {
 		command.Stdin = input
 	}
-	// The engine's helpers may hold the output for longer than the command lives.
-	command.WaitDelay = time.Second
+	command.WaitDelay = helperDelay
 	apart(command)
 	if err := command.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return out.String(), &CommandError{Command: e.Name + " " + arguments[0], Said: oneLine(failed.String()), Err: err}

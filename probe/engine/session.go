@@ -93,7 +93,8 @@ func (e *Engine) sweep(ctx context.Context, own owner) {
 }
 
 // Broken is why the first container could not be started, if it could not, and none
-// was since.
+// was since. One in the host's network that could not is none: that has reasons of its
+// own.
 func (s *Session) Broken() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

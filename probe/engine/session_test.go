@@ -103,3 +103,51 @@ func TestAnImageThatCannotBeRemovedIsTold(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.Close(t.Context())).To(MatchError(ContainSubstring("image is being used")))
 }
+
+// The host's network needs the host's users where a daemon gives containers others.
+func TestTheHostsNetworkIsThatOfItsUsers(t *testing.T) {
+	for name, c := range map[string]struct {
+		security, network string
+		want              bool
+	}{
+		"remapped, the host's":     {"[name=seccomp,profile=builtin name=userns name=cgroupns]", HostNetwork, true},
+		"remapped, the engine's":   {"[name=seccomp,profile=builtin name=userns name=cgroupns]", "", false},
+		"not remapped, the host's": {"[name=seccomp,profile=builtin name=cgroupns]", HostNetwork, false},
+		"without root, the host's": {"[name=seccomp,profile=builtin name=rootless name=cgroupns]", HostNetwork, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			commands := recording(t, fmt.Sprintf(`case $1 in
+info) printf '28.0\n%s\n6.1.0\nDebian\n'; exit ;;
+run) echo '{}'; exec cat >/dev/null ;;
+esac
+`, c.security))
+			g := NewWithT(t)
+			e, err := Find(t.Context(), "docker")
+			g.Expect(err).NotTo(HaveOccurred())
+			s, err := e.Start(t.Context(), []byte("binary"))
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = s.Run(t.Context(), Options{Network: c.network})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(s.Close(t.Context())).To(Succeed())
+			g.Expect(strings.Contains(commands(), " --network host --userns host ")).To(Equal(c.want), "what docker was told: %s", commands())
+		})
+	}
+}
+
+// An engine that refuses the host's network may start any other container.
+func TestTheHostsNetworkThatIsRefusedBreaksNothing(t *testing.T) {
+	recording(t, `case "$*" in "run "*) echo 'cannot start it' >&2; exit 125 ;; esac
+`)
+	g := NewWithT(t)
+	e, err := Find(t.Context(), "docker")
+	g.Expect(err).NotTo(HaveOccurred())
+	s, err := e.Start(t.Context(), []byte("binary"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = s.Run(t.Context(), Options{Network: HostNetwork})
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(s.Broken()).NotTo(HaveOccurred())
+	_, err = s.Run(t.Context(), Options{})
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(s.Broken()).To(MatchError(err.Error()))
+	g.Expect(s.Close(t.Context())).To(Succeed())
+}

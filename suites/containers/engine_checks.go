@@ -140,7 +140,7 @@ var engineChecks = []engineCheck{
 	}},
 	{ofEngine("CTR-108", "shares the host's localhost with a real container in the host's network",
 		"Docker and Podman, `--network host`",
-		"A service of the host listens on 127.0.0.1, and a container with `--network host` on another port there. Each must reach the other.",
+		"A service of the host listens on 127.0.0.1, and a container with `--network host` on another port there, with `--userns host` too where Docker's daemon has userns-remap. Each must reach the other.",
 		"The host's network gives up both protections: the host's localhost is open to the container, and the container's ports to the network.",
 	), func(ctx SpecContext, s *engine.Session) {
 		if s.Rootless && s.Name == "docker" {
@@ -148,7 +148,7 @@ var engineChecks = []engineCheck{
 			spec.Skip(rootEngine, "docker is rootless, and what it calls the host's network is a namespace of its own")
 		}
 		to := serve(ctx, sock.IPv4.Loopback(0).Addr())
-		c := run(ctx, s, engine.Options{Network: host, Listen: []engine.Address{engine.At(sock.IPv4.Loopback(0))}})
+		c := run(ctx, s, engine.Options{Network: engine.HostNetwork, Listen: []engine.Address{engine.At(sock.IPv4.Loopback(0))}})
 		own := c.Listens[0]
 		expect(dial(ctx, c, to), engine.Answered, host, described("the container", to))
 		expect(engine.Ask(ctx, own), engine.Answered, InContainer, described(host, own))

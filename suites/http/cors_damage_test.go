@@ -1,8 +1,14 @@
 package http
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+
+	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/browser"
 	"github.com/loopcheck/loopcheck/suites/spec/damage"
 )
@@ -82,4 +88,22 @@ func TestCrossOriginChecksFailWhereTheyAreNotEnforced(t *testing.T) {
 			Want:   map[string]string{"HTTP-040": "connection refused", "HTTP-041": "connection refused", "HTTP-042": "connection refused", "HTTP-043": "connection refused"},
 		},
 	})
+}
+
+// What does not start is named by the path that was tried.
+func TestABrowserThatDoesNotStartIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	var want []types.GomegaMatcher
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// The folder is that of the process that asks, which makes one of its own.
+		want = append(want, MatchRegexp("start /[^ ]*/%s: ", name), MatchRegexp("`/[^ ]*/%s --headless --dump-dom about:blank`", name))
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	NewWithT(t).Expect(damage.Outcomes(t, nil, "HTTP-044")).To(HaveKeyWithValue("HTTP-044", And(
+		HaveField("State", check.Skip),
+		HaveField("Message", SatisfyAll(want...)))))
 }

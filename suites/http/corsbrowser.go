@@ -79,6 +79,8 @@ type browsed struct {
 	// Major is the browser's version.
 	Major int                      `json:"major"`
 	Seen  map[string]seenInBrowser `json:"seen"`
+	// installed are the paths of those that there are.
+	installed []string
 	// load is the machine's since it began.
 	load *spec.Load
 }
@@ -176,10 +178,11 @@ var browsing = spec.Prepare(suite,
 	func(c check.Check) bool { return visits[c.ID] != nil },
 	func(ctx context.Context) (b browsed, err error) {
 		load := spec.StartLoad()
-		if _, err = browser.Find(); err == nil {
+		installed, err := browser.Find()
+		if err == nil {
 			b, err = browseInside(ctx)
 		}
-		b.load = &load
+		b.installed, b.load = installed, &load
 		return b, err
 	},
 	func(browsed) {}) // the browser has ended with its sandbox
@@ -227,7 +230,8 @@ func enforces(text string, since int, c check.Check, all []visit, judge func(see
 		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred())
 		if b.Unable != "" {
-			spec.Skip(check.Need{Name: "a Chromium that starts", How: "see why it does not: `chromium --headless --dump-dom about:blank`"}, b.Unable)
+			const arguments = " --headless --dump-dom about:blank`"
+			spec.Skip(check.Need{Name: "a Chromium that starts", How: "see why it does not: `" + strings.Join(b.installed, arguments+", `") + arguments}, b.Unable)
 		}
 		if b.Major < since {
 			spec.Skip(check.Need{Name: fmt.Sprintf("Chromium %d", since), How: "upgrade the package " + browser.Package}, fmt.Sprintf("this is Chromium %d", b.Major))

@@ -3,10 +3,13 @@ package http
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +45,23 @@ func TestAProxyForLocalhostIsSeen(t *testing.T) {
 	g.Expect(outcomes).To(HaveKeyWithValue("HTTP-034", And(
 		HaveField("State", check.Warn),
 		HaveField("Message", And(ContainSubstring("https_proxy=http://…@proxy.example:3128, and no_proxy does not have 127.0.0.1"), Not(ContainSubstring("secret")))))))
+}
+
+// A client that cannot read what the machine trusts refuses a certificate as well.
+func TestATrustStoreThatCannotBeReadKnowsNobody(t *testing.T) {
+	t.Setenv("SSL_CERT_FILE", t.TempDir()) // which is no file
+	t.Setenv("SSL_CERT_DIR", filepath.Join(t.TempDir(), "none"))
+	outcomes := damage.Outcomes(t, nil, "HTTP-038")
+	NewWithT(t).Expect(outcomes).To(HaveKeyWithValue("HTTP-038", HaveField("State", check.Pass)), "%v", outcomes)
+}
+
+// A check that fails tells the error that came in the place of another.
+func TestTheErrorThatCameIsTold(t *testing.T) {
+	came := fmt.Errorf("refused: %w", x509.UnknownAuthorityError{})
+	g, matcher := NewWithT(t), matchAs[x509.HostnameError]()
+	g.Expect(matcher.Match(came)).To(BeFalse())
+	g.Expect(matcher.FailureMessage(came)).To(Equal("Expected\n    " + came.Error() + "\nto be a x509.HostnameError"))
+	g.Expect(matchAs[x509.UnknownAuthorityError]().Match(came)).To(BeTrue())
 }
 
 // behind damages the server's side of each request.
