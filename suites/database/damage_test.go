@@ -92,7 +92,7 @@ func TestChecksFailInADamagedStack(t *testing.T) {
 			},
 		},
 		"a stack that delays": {
-			Setup:  []string{"tc qdisc add dev lo root tbf rate 1mbit burst 3000 limit 300000"},
+			Setup:  []string{"tc qdisc add dev lo root tbf rate 300kbit burst 3000 limit 300000"},
 			Filter: "DB-018 || DB-019",
 			Want:   map[string]string{"DB-018": "times as long", "DB-019": "times as long"},
 		},
