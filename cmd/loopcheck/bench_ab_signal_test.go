@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -53,15 +54,7 @@ func TestASignalEndsASetupThatHangs(t *testing.T) {
 		cmd := loopcheck(t, "bench", "--ab", "--transport", "pipe", "--placement", "same-core", "--window", "1ms",
 			"--a-setup", "echo up > begun; exec sleep 600", "--a-undo", "echo up > undoing; cat go > undone")
 		begun, undoing, proceed := fifo(t, cmd.Dir, "begun"), fifo(t, cmd.Dir, "undoing"), fifo(t, cmd.Dir, "go")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.ReadFile(begun); err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
+		interruptIn(t, cmd, begun)
 		if _, err := os.ReadFile(undoing); err != nil {
 			t.Fatal(err)
 		}
@@ -98,15 +91,7 @@ func TestASetupThatGoesOnIsKilledFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hold.Close()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.ReadFile(begun); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
+	interruptIn(t, cmd, begun)
 	_ = cmd.Wait()
 	if state, err := os.ReadFile(filepath.Join(cmd.Dir, "state")); string(state) != "base\n" {
 		t.Errorf("it is left as %q, %v", state, err)
@@ -116,6 +101,21 @@ func TestASetupThatGoesOnIsKilledFirst(t *testing.T) {
 	if end, err := os.OpenFile(proceed, os.O_WRONLY|syscall.O_NONBLOCK, 0); !errors.Is(err, syscall.ENXIO) {
 		end.Close()
 		t.Errorf("the setup goes on: %v", err)
+	}
+}
+
+// interruptIn starts a comparison and interrupts it in a setup, which writes to a pipe
+// when it has begun.
+func interruptIn(t *testing.T, cmd *exec.Cmd, begun string) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(begun); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
 	}
 }
 

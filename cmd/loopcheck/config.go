@@ -58,6 +58,19 @@ func refuseEmpty(cmd *cobra.Command) (err error) {
 	return err
 }
 
+// withValues are arguments with what a report shows in the place of a flag's values.
+func withValues(args []string, flag string, shown func(value string) string) []string {
+	all := slices.Clone(args)
+	for i, arg := range all {
+		if value, joined := strings.CutPrefix(arg, flag+"="); joined {
+			all[i] = flag + "=" + shown(value)
+		} else if i > 0 && args[i-1] == flag {
+			all[i] = shown(arg)
+		}
+	}
+	return all
+}
+
 func configPath(cmd *cobra.Command) string {
 	f := cmd.Flags().Lookup("config")
 	if !f.Changed {

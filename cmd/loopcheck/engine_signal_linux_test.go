@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -63,24 +61,7 @@ func TestSignalsEndARunWhoseEngineHangs(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() && !strings.Contains(lines.Text(), "once more stops at once") {
-	}
-	var last string
-	ended := make(chan int, 1)
-	go func() {
-		for lines.Scan() {
-			last = lines.Text()
-		}
-		ended <- exitCode(t, cmd)
-	}()
-	await(t, "the end", func() bool {
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		return len(ended) > 0
-	})
-	if got := <-ended; got != exitInterrupted {
-		t.Errorf("exit code %d, want %d", got, exitInterrupted)
-	}
+	last := insist(t, cmd, stderr)
 	if want := "loopcheck: what was made with docker may be left: the next run with --engine docker removes it"; last != want {
 		t.Errorf("said %q, want %q", last, want)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -104,20 +103,10 @@ func (o httpOptions) options(ctx context.Context, url string) (webcheck.Options,
 // withoutValues are the arguments of http with the names alone of the headers, whose
 // values may be secrets.
 func withoutValues(args []string) []string {
-	shown := slices.Clone(args)
-	const flag = "--header"
-	for n, arg := range shown {
-		given, before := arg, ""
-		switch {
-		case strings.HasPrefix(arg, flag+"="):
-			before, given = flag+"=", arg[len(flag)+1:]
-		case n == 0 || args[n-1] != flag:
-			continue
-		}
-		name, _, _ := strings.Cut(given, ":")
-		shown[n] = before + name + ": ..."
-	}
-	return shown
+	return withValues(args, "--header", func(header string) string {
+		name, _, _ := strings.Cut(header, ":")
+		return name + ": ..."
+	})
 }
 
 func (a *app) http(url string, o httpOptions) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,17 +55,8 @@ func (d *databases) use(s *run.Selection) error {
 
 // command is a command line as the report shows it.
 func (d *databases) command(args []string) []string {
-	shown := slices.Clone(args)
-	for i := range shown {
-		name, _, joined := strings.Cut(shown[i], "=")
-		text, secret := d.shown[name]
-		switch {
-		case !secret:
-		case joined:
-			shown[i] = name + "=" + text
-		case i+1 < len(shown):
-			shown[i+1] = text
-		}
+	for flag, text := range d.shown {
+		args = withValues(args, flag, func(string) string { return text })
 	}
-	return shown
+	return args
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +150,31 @@ func TestASignalThatComesTwiceAsksOnce(t *testing.T) {
 	}
 }
 
+// insist signals a run again that has said that this stops it at once, until it has
+// ended, and returns the last line that it wrote. One signal alone could follow so
+// soon that it is the same request.
+func insist(t *testing.T, cmd *exec.Cmd, stderr io.Reader) (last string) {
+	t.Helper()
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.Contains(lines.Text(), "once more stops at once") {
+	}
+	ended := make(chan int, 1)
+	go func() {
+		for lines.Scan() {
+			last = lines.Text()
+		}
+		ended <- exitCode(t, cmd)
+	}()
+	await(t, "the end", func() bool {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		return len(ended) > 0
+	})
+	if got := <-ended; got != exitInterrupted {
+		t.Errorf("exit code %d, want %d", got, exitInterrupted)
+	}
+	return last
+}
+
 func TestTwoSignalsEndTheRunAtOnce(t *testing.T) {
 	needPing(t)
 	cmd := loopcheck(t, "run", "--label-filter", selection)
@@ -163,23 +189,7 @@ func TestTwoSignalsEndTheRunAtOnce(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() && !strings.Contains(lines.Text(), "once more stops at once") {
-	}
-	// One that follows at once is the same request.
-	ended := make(chan int, 1)
-	go func() {
-		for lines.Scan() {
-		}
-		ended <- exitCode(t, cmd)
-	}()
-	await(t, "the end", func() bool {
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		return len(ended) > 0
-	})
-	if got := <-ended; got != exitInterrupted {
-		t.Errorf("exit code %d, want %d", got, exitInterrupted)
-	}
+	insist(t, cmd, stderr)
 	if _, err := os.Stat(filepath.Join(cmd.Dir, "reports", "latest")); err == nil {
 		t.Error("the run went on to its reports")
 	}

@@ -125,6 +125,12 @@ func (c Check) Labels() []string {
 	return labels
 }
 
+// Takes says whether a need is one of the check's. Names alone are compared: how to
+// get a thing may be said differently from one check to another.
+func (c Check) Takes(need Need) bool {
+	return slices.ContainsFunc(c.Needs, func(n Need) bool { return n.Name == need.Name })
+}
+
 // Deadline is the time the check may take.
 func (c Check) Deadline() time.Duration {
 	return cmp.Or(c.Timeout, DefaultTimeout)

@@ -21,9 +21,9 @@ func symptomOf(spec ginkgo.SpecReport) (diagnose.Symptom, bool) {
 	s := diagnose.Symptom{
 		Check:     c.ID,
 		Suite:     c.Suite,
-		IPv6:      needs(c, check.IPv6),
+		IPv6:      c.Takes(check.IPv6),
 		Message:   spec.FailureMessage(),
-		Sandboxed: c.Sandboxed || needs(c, check.Sandbox),
+		Sandboxed: c.Sandboxed || c.Takes(check.Sandbox),
 	}
 	for _, entry := range spec.ReportEntries {
 		switch v := entry.GetRawValue().(type) {
@@ -38,10 +38,4 @@ func symptomOf(spec ginkgo.SpecReport) (diagnose.Symptom, bool) {
 		}
 	}
 	return s, spec.Failed() || s.Missing != ""
-}
-
-// needs compares names alone: how to get a thing may be said differently from
-// one check to another.
-func needs(c check.Check, need check.Need) bool {
-	return slices.ContainsFunc(c.Needs, func(n check.Need) bool { return n.Name == need.Name })
 }

@@ -113,15 +113,7 @@ func TestAShortQueueExplainsNotAllThatIsLost(t *testing.T) {
 	})
 	t.Run("connections that are kept", func(t *testing.T) {
 		listener := shortListener(t)
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				keepAlive(conn)
-			}
-		}()
+		go inTurn(listener, keepAlive)
 		c := loaded(t, listener, false, func() {})
 		if c.State != check.Fail || len(c.Causes) > 0 {
 			t.Errorf("%s: %s\ncauses %+v", c.State, c.Message, c.Causes)

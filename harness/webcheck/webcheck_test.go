@@ -121,6 +121,17 @@ func talk(t *testing.T, speak func(net.Conn)) string {
 	})
 }
 
+// inTurn serves connections one after the other until the listener is closed.
+func inTurn(listener net.Listener, speak func(net.Conn)) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		speak(conn)
+	}
+}
+
 // talkInTurn lets a function speak with those who connect, one after the other.
 func talkInTurn(t *testing.T, speak func(net.Conn)) string {
 	t.Helper()
@@ -129,15 +140,7 @@ func talkInTurn(t *testing.T, speak func(net.Conn)) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			speak(conn)
-		}
-	}()
+	go inTurn(listener, speak)
 	return "http://" + listener.Addr().String()
 }
 

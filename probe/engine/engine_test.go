@@ -310,11 +310,8 @@ run) echo 'no space left on device' >&2; exit 125 ;;
 esac
 `)
 	g := NewWithT(t)
-	e, err := Find(t.Context(), "docker")
-	g.Expect(err).NotTo(HaveOccurred())
-	s, err := e.Start(t.Context(), []byte("binary"))
-	g.Expect(err).NotTo(HaveOccurred())
-	_, err = s.Run(t.Context(), Options{})
+	s := startedSession(t)
+	_, err := s.Run(t.Context(), Options{})
 	g.Expect(err).To(MatchError(ContainSubstring("docker run: no space left on device")))
 	g.Expect(s.Broken()).To(MatchError(err.Error()))
 	g.Expect(s.Close(t.Context())).To(Succeed())

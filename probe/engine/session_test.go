@@ -46,10 +46,7 @@ esac
 func TestOnlyWhatIsMarkedAndOfTheDeadIsSwept(t *testing.T) {
 	commands := recording(t, "")
 	g := NewWithT(t)
-	e, err := Find(t.Context(), "docker")
-	g.Expect(err).NotTo(HaveOccurred())
-	s, err := e.Start(t.Context(), []byte("binary"))
-	g.Expect(err).NotTo(HaveOccurred())
+	s := startedSession(t)
 	swept, loaded, _ := strings.Cut(commands(), "load\n")
 	g.Expect(loaded).To(BeEmpty())
 	var removed []string
@@ -67,6 +64,20 @@ func TestOnlyWhatIsMarkedAndOfTheDeadIsSwept(t *testing.T) {
 
 // What was made and could not be started is removed, and what was never made is not
 // missed.
+// startedSession is one with the fake that goes by the name of docker.
+func startedSession(t *testing.T) *Session {
+	t.Helper()
+	e, err := Find(t.Context(), "docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Start(t.Context(), []byte("binary"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestWhatIsLeftHalfMadeIsRemoved(t *testing.T) {
 	commands := recording(t, `case "$1 $2" in
 "run --rm") echo 'port is already allocated' >&2; exit 125 ;;
@@ -76,11 +87,8 @@ func TestWhatIsLeftHalfMadeIsRemoved(t *testing.T) {
 esac
 `)
 	g := NewWithT(t)
-	e, err := Find(t.Context(), "docker")
-	g.Expect(err).NotTo(HaveOccurred())
-	s, err := e.Start(t.Context(), []byte("binary"))
-	g.Expect(err).NotTo(HaveOccurred())
-	_, err = s.Run(t.Context(), Options{})
+	s := startedSession(t)
+	_, err := s.Run(t.Context(), Options{})
 	g.Expect(err).To(MatchError(ContainSubstring("already allocated")))
 	_, err = s.Network(t.Context())
 	g.Expect(err).To(MatchError(ContainSubstring("address pool")))
@@ -97,10 +105,7 @@ func TestAnImageThatCannotBeRemovedIsTold(t *testing.T) {
 	recording(t, `case "$1 $2" in "image rm") echo 'image is being used' >&2; exit 1 ;; esac
 `)
 	g := NewWithT(t)
-	e, err := Find(t.Context(), "docker")
-	g.Expect(err).NotTo(HaveOccurred())
-	s, err := e.Start(t.Context(), []byte("binary"))
-	g.Expect(err).NotTo(HaveOccurred())
+	s := startedSession(t)
 	g.Expect(s.Close(t.Context())).To(MatchError(ContainSubstring("image is being used")))
 }
 
@@ -122,11 +127,8 @@ run) echo '{}'; exec cat >/dev/null ;;
 esac
 `, c.security))
 			g := NewWithT(t)
-			e, err := Find(t.Context(), "docker")
-			g.Expect(err).NotTo(HaveOccurred())
-			s, err := e.Start(t.Context(), []byte("binary"))
-			g.Expect(err).NotTo(HaveOccurred())
-			_, err = s.Run(t.Context(), Options{Network: c.network})
+			s := startedSession(t)
+			_, err := s.Run(t.Context(), Options{Network: c.network})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(s.Close(t.Context())).To(Succeed())
 			g.Expect(strings.Contains(commands(), " --network host --userns host ")).To(Equal(c.want), "what docker was told: %s", commands())
@@ -139,11 +141,8 @@ func TestTheHostsNetworkThatIsRefusedBreaksNothing(t *testing.T) {
 	recording(t, `case "$*" in "run "*) echo 'cannot start it' >&2; exit 125 ;; esac
 `)
 	g := NewWithT(t)
-	e, err := Find(t.Context(), "docker")
-	g.Expect(err).NotTo(HaveOccurred())
-	s, err := e.Start(t.Context(), []byte("binary"))
-	g.Expect(err).NotTo(HaveOccurred())
-	_, err = s.Run(t.Context(), Options{Network: HostNetwork})
+	s := startedSession(t)
+	_, err := s.Run(t.Context(), Options{Network: HostNetwork})
 	g.Expect(err).To(HaveOccurred())
 	g.Expect(s.Broken()).NotTo(HaveOccurred())
 	_, err = s.Run(t.Context(), Options{})

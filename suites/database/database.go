@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -138,12 +137,12 @@ func lacking(err error, program check.Need) (check.Need, bool) {
 var (
 	place = spec.Prepare(suite,
 		func(c check.Check) bool {
-			return needs(c, needRedis) && usersRedis == nil || needs(c, needPostgres) && usersPostgres == nil
+			return c.Takes(needRedis) && usersRedis == nil || c.Takes(needPostgres) && usersPostgres == nil
 		},
 		dbserver.Start,
 		func(keeper *dbserver.Keeper) { _ = keeper.Close() })
 	cluster = spec.Prepare(suite,
-		func(c check.Check) bool { return needs(c, needPostgres) && usersPostgres == nil },
+		func(c check.Check) bool { return c.Takes(needPostgres) && usersPostgres == nil },
 		func(ctx context.Context) (*dbserver.Keeper, error) {
 			keeper, err := place.Await(ctx)
 			if err != nil {
@@ -153,10 +152,6 @@ var (
 		},
 		func(*dbserver.Keeper) {})
 )
-
-func needs(c check.Check, need check.Need) bool {
-	return slices.ContainsFunc(c.Needs, func(n check.Need) bool { return n.Name == need.Name })
-}
 
 // started is a server of the run's own, which is started once.
 type started struct {
