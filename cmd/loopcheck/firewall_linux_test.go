@@ -140,7 +140,7 @@ func TestASignalEndsReadingAPipe(t *testing.T) {
 				waits = append(waits, string(content))
 			}
 			return waits
-		}, "10s").Should(gomega.ContainElement("wait_for_partner"))
+		}, patience).Should(gomega.ContainElement("wait_for_partner"))
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
