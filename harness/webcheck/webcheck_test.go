@@ -29,8 +29,9 @@ import (
 const (
 	// patience is far above what a whole inspection takes.
 	patience = 30 * time.Second
-	// impatient is the time-out of servers that never answer, for which it is waited.
-	impatient = 300 * time.Millisecond
+	// impatient is the time-out of servers that never answer, for which it is waited. A
+	// busy machine has to connect, and to send what comes first, in that time.
+	impatient = 2 * time.Second
 )
 
 func target(t *testing.T, url string) Target {
@@ -223,17 +224,12 @@ func TestServersThatDoNotAnswer(t *testing.T) {
 			_, err = io.WriteString(conn, more)
 		}
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
 	long := strings.Repeat("x", 1<<16)
 	for name, c := range map[string]struct {
 		url, want string
 		timeout   time.Duration
 	}{
-		"nobody":          {"http://" + closed.Addr().String(), "nobody listens there", 0},
+		"nobody":          {"http://127.0.0.1:1", "nobody listens there", 0},
 		"silence":         {talk(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }), "it took the connection and answered nothing for ", impatient},
 		"an end":          {talk(t, func(net.Conn) {}), "wait for the header of the response", 0},
 		"garbage":         {talk(t, func(conn net.Conn) { _ = say(conn, "\x00\xffSSH-2.0-garbage\r\n\r\n") }), "malformed HTTP", 0},
