@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -171,7 +170,7 @@ func TestBothSidesAreReadInAChart(t *testing.T) {
 		b.Do(chromedp.KeyEvent(kb.Home))
 		gomega.NewWithT(t).Eventually(func() string {
 			return pagetest.Eval[string](b, plot+`.querySelector(".readout").textContent`)
-		}).WithTimeout(5*time.Second).Should(gomega.MatchRegexp(want), chart)
+		}).WithTimeout(pagetest.Patience).Should(gomega.MatchRegexp(want), chart)
 	}
 }
 

@@ -3,7 +3,6 @@ package report
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -31,7 +30,7 @@ func wantOpen(t testing.TB, b *pagetest.Browser, id string, want bool) {
 	t.Helper()
 	gomega.NewWithT(t).Eventually(func() bool {
 		return pagetest.Eval[bool](b, `document.querySelector("#check-`+id+` .body").checkVisibility({contentVisibilityAuto: true})`)
-	}).WithTimeout(5*time.Second).Should(gomega.Equal(want), "whether %s shows its details", id)
+	}).WithTimeout(pagetest.Patience).Should(gomega.Equal(want), "whether %s shows its details", id)
 }
 
 // clearSearch empties the search box as a user does.
@@ -187,7 +186,7 @@ func TestPolicyHolds(t *testing.T) {
 			b.Forget()
 			content := strings.Replace(string(rendered(t, HTML(healthy(t)))), "</main>", planted+"</main>", 1)
 			b.Do(chromedp.Navigate(pagetest.File(t, []byte(content))), chromedp.WaitVisible(chromedp.CSS("#controls")))
-			gomega.NewWithT(t).Eventually(b.Problems).WithTimeout(10 * time.Second).Should(gomega.ContainElement(gomega.ContainSubstring("Content Security Policy")))
+			gomega.NewWithT(t).Eventually(b.Problems).WithTimeout(pagetest.Patience).Should(gomega.ContainElement(gomega.ContainSubstring("Content Security Policy")))
 			for _, p := range b.Problems() {
 				if strings.HasPrefix(p, "dialog") {
 					t.Error(p)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -77,20 +76,20 @@ func TestChartsInABrowser(t *testing.T) {
 		if got := pagetest.Eval[string](b, button+`.getAttribute("aria-pressed")`); got != "false" {
 			t.Errorf("aria-pressed is %s", got)
 		}
-		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-1") }).WithTimeout(5 * time.Second).Should(gomega.BeZero())
+		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-1") }).WithTimeout(pagetest.Patience).Should(gomega.BeZero())
 		b.Do(chromedp.KeyEvent(" "))
-		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-1") }).WithTimeout(5 * time.Second).ShouldNot(gomega.BeZero())
+		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-1") }).WithTimeout(pagetest.Patience).ShouldNot(gomega.BeZero())
 	})
 	t.Run("figures by keyboard", func(t *testing.T) {
 		chart := fmt.Sprintf(`document.querySelectorAll(".chart")[%d]`, burst)
 		read := func() string { return pagetest.Eval[string](b, chart+`.querySelector(".readout").textContent`) }
 		pagetest.Eval[any](b, "("+chart+`.querySelector(".drawn").focus(), null)`)
 		b.Do(chromedp.KeyEvent(kb.End))
-		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.HavePrefix("restart 10, tainted by cpu-pressure, gc: p50 "))
+		gomega.NewWithT(t).Eventually(read).WithTimeout(pagetest.Patience).Should(gomega.HavePrefix("restart 10, tainted by cpu-pressure, gc: p50 "))
 		b.Do(chromedp.KeyEvent(kb.Home))
-		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.MatchRegexp(`^restart 1: p50 [0-9.]+ µs, p90 [0-9.]+ µs, p99 [0-9.]+ µs$`))
+		gomega.NewWithT(t).Eventually(read).WithTimeout(pagetest.Patience).Should(gomega.MatchRegexp(`^restart 1: p50 [0-9.]+ µs, p90 [0-9.]+ µs, p99 [0-9.]+ µs$`))
 		b.Do(chromedp.KeyEvent(kb.ArrowRight))
-		gomega.NewWithT(t).Eventually(read).WithTimeout(5 * time.Second).Should(gomega.HavePrefix("restart 2: "))
+		gomega.NewWithT(t).Eventually(read).WithTimeout(pagetest.Patience).Should(gomega.HavePrefix("restart 2: "))
 	})
 	t.Run("dark", func(t *testing.T) {
 		light := pagetest.Eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--line-0")`)
@@ -98,14 +97,14 @@ func TestChartsInABrowser(t *testing.T) {
 		if dark := pagetest.Eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--line-0")`); dark == light {
 			t.Error("lines have the same colour in both schemes")
 		}
-		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-0") }).WithTimeout(5*time.Second).ShouldNot(gomega.BeZero(), "the chart is drawn anew in the dark colour")
+		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-0") }).WithTimeout(pagetest.Patience).ShouldNot(gomega.BeZero(), "the chart is drawn anew in the dark colour")
 		b.Picture("charts-dark")
 		b.Do(pagetest.Media("", ""))
 	})
 	t.Run("phone", func(t *testing.T) {
 		b.Do(chromedp.EmulateViewport(390, 844))
 		wide := fmt.Sprintf(`document.querySelectorAll(".chart")[%d].querySelector("canvas").getBoundingClientRect().width`, same)
-		gomega.NewWithT(t).Eventually(func() float64 { return pagetest.Eval[float64](b, wide) }).WithTimeout(5 * time.Second).Should(gomega.BeNumerically("<", 390))
+		gomega.NewWithT(t).Eventually(func() float64 { return pagetest.Eval[float64](b, wide) }).WithTimeout(pagetest.Patience).Should(gomega.BeNumerically("<", 390))
 		if width := pagetest.Eval[int](b, `document.documentElement.scrollWidth`); width > 390 {
 			t.Errorf("the page is %d px wide on a screen of 390", width)
 		}
@@ -121,8 +120,8 @@ func TestChartsInABrowser(t *testing.T) {
 		}
 		gomega.NewWithT(t).Eventually(func() string {
 			return pagetest.Eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--line-0").trim()`)
-		}).WithTimeout(5*time.Second).Should(gomega.Equal("#0a58ca"), "the colours of paper, though the screen is dark")
-		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-0") }).WithTimeout(5 * time.Second).ShouldNot(gomega.BeZero())
+		}).WithTimeout(pagetest.Patience).Should(gomega.Equal("#0a58ca"), "the colours of paper, though the screen is dark")
+		gomega.NewWithT(t).Eventually(func() int { return inked(t, b, same, "--line-0") }).WithTimeout(pagetest.Patience).ShouldNot(gomega.BeZero())
 		b.Picture("charts-paper")
 		pagetest.Eval[any](b, `(window.dispatchEvent(new Event("afterprint")), null)`)
 		b.Do(pagetest.Media("", ""), chromedp.EmulateViewport(1200, 900))

@@ -33,6 +33,9 @@ const (
 	// browserDeadline bounds a test with a browser. Chromium starts within a
 	// second or two; a busy machine may need many times that.
 	browserDeadline = 60 * time.Second
+	// Patience bounds the wait for what a page or its browser does at once where the
+	// machine is not busy.
+	Patience = 30 * time.Second
 	// screenshotsTo names the environment variable with the folder that
 	// pictures of pages are put in, for a person to look at.
 	screenshotsTo = "LOOPCHECK_SCREENSHOTS"
@@ -103,7 +106,7 @@ func awaitNoProcessOf(t testing.TB, folder string) {
 			}
 		}
 		return left
-	}).WithTimeout(10*time.Second).Should(gomega.BeEmpty(), "processes of the browser are left")
+	}).WithTimeout(Patience).Should(gomega.BeEmpty(), "processes of the browser are left")
 }
 
 func (b *Browser) observe(event any) {

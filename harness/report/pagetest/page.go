@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/onsi/gomega"
@@ -66,7 +65,7 @@ func (b *Browser) DrawCharts() {
 		Eval[any](b, fmt.Sprintf(`(document.querySelectorAll(".chart")[%d].scrollIntoView(), null)`, i))
 		gomega.NewWithT(b.t).Eventually(func() bool {
 			return Eval[bool](b, fmt.Sprintf(`document.querySelectorAll(".chart")[%d].querySelector("canvas") !== null`, i))
-		}).WithTimeout(10*time.Second).Should(gomega.BeTrue(), "chart %d is drawn", i)
+		}).WithTimeout(Patience).Should(gomega.BeTrue(), "chart %d is drawn", i)
 	}
 }
 
