@@ -117,12 +117,29 @@ func TestNothingMovesWhereNobodyWatches(t *testing.T) {
 	}
 }
 
+// scan is a command that scans in a network namespace of its own, where one is to be
+// had: it sends to every port, and other tests hold some.
+func scan(t *testing.T, addresses ...string) *exec.Cmd {
+	t.Helper()
+	cmd := loopcheck(t, append([]string{"ports", "scan"}, addresses...)...)
+	apart := []string{"unshare", "-rn", "sh", "-c", `ip link set dev lo up && exec "$@"`, "sh"}
+	if exec.Command(apart[0], slices.Concat(apart[1:], []string{"true"})...).Run() != nil {
+		return cmd
+	}
+	cmd.Args = slices.Concat(apart, []string{cmd.Path}, cmd.Args[1:])
+	var err error
+	if cmd.Path, err = exec.LookPath(apart[0]); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
+}
+
 // A scan fills a bar for each address and protocol, and takes it away again.
 func TestAScanFillsABar(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("ports are scanned on Linux")
 	}
-	drawn := drawnBy(t, loopcheck(t, "ports", "scan"), 60)
+	drawn := drawnBy(t, scan(t), 60)
 	for _, want := range []string{"tcp 127.0.0.1 [", "udp 127.0.0.1 [", " %"} {
 		if !strings.Contains(drawn, want) {
 			t.Errorf("%q was not drawn: %q", want, drawn)
@@ -131,7 +148,7 @@ func TestAScanFillsABar(t *testing.T) {
 	if rows := screen(drawn); len(rows) != 1 || rows[0] != "" {
 		t.Errorf("left behind: %q", rows)
 	}
-	if drawn := drawnBy(t, loopcheck(t, "ports", "scan"), 60, "CI=true"); drawn != "" {
+	if drawn := drawnBy(t, scan(t), 60, "CI=true"); drawn != "" {
 		t.Errorf("in CI: drew %q", drawn)
 	}
 }
@@ -147,11 +164,11 @@ func TestASignalEndsAScan(t *testing.T) {
 	}
 	defer master.Close()
 	// So many addresses take longer than the signal.
-	args := []string{"ports", "scan"}
+	var addresses []string
 	for i := range 100 {
-		args = append(args, fmt.Sprintf("127.0.0.%d", i+1))
+		addresses = append(addresses, fmt.Sprintf("127.0.0.%d", i+1))
 	}
-	cmd := loopcheck(t, args...)
+	cmd := scan(t, addresses...)
 	cmd.Env = append(cmd.Env, "TERM=xterm")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, slave
