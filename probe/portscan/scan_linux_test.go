@@ -170,9 +170,10 @@ func TestLossIsNotADrop(t *testing.T) {
 		"add rule inet filter input meta l4proto { tcp, udp } th dport 9000-9099 drop",
 		"add rule inet filter input numgen random mod 100 < 5 drop",
 	)
+	// Of all ports one might lose each of its packets, once in two thousand scans.
 	for _, e := range engines {
-		f := ask(t, s, question{Protocol: e.kind, Addr: "127.0.0.1", Engine: e.engine})
-		same(t, string(e.engine), f.Ranges, []string{"1-7999 closed", "8000 open", "8001-8999 closed", "9000-9099 dropped", "9100-65535 closed"})
+		f := ask(t, s, question{Protocol: e.kind, Addr: "127.0.0.1", Ports: "7000-10000", Engine: e.engine})
+		same(t, string(e.engine), f.Ranges, []string{"7000-7999 closed", "8000 open", "8001-8999 closed", "9000-9099 dropped", "9100-10000 closed"})
 	}
 }
 
