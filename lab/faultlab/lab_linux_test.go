@@ -318,9 +318,14 @@ exec sleep 600
 				pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 			}
 		}
-		_, differences, err := watch.Settle(t.Context(), before, reap)
-		if err != nil {
-			t.Fatal(err)
+		var differences []leftovers.Difference
+		for late := time.Now().Add(sleepTimeout); ; {
+			if _, differences, err = watch.Settle(t.Context(), before, reap); err != nil {
+				t.Fatal(err)
+			}
+			if len(differences) == 0 || time.Now().After(late) {
+				break
+			}
 		}
 		for _, d := range differences {
 			t.Errorf("after %v: %v", end, d)
@@ -333,6 +338,9 @@ exec sleep 600
 	}
 }
 
+// sleepTimeout bounds how long stacks may take to come to be asked, or to be gone.
+const sleepTimeout = 2 * time.Minute
+
 // awaitSleepers waits until what is asked runs in all of the stacks.
 func awaitSleepers(t *testing.T, watch leftovers.Watch) {
 	t.Helper()
@@ -342,7 +350,7 @@ func awaitSleepers(t *testing.T, watch leftovers.Watch) {
 	}
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), sleepTimeout)
 	defer cancel()
 	for {
 		processes, err := watch.Processes()
