@@ -74,12 +74,18 @@ func TestManyRulesCost(t *testing.T) {
 	if got.Skipped != "" || got.Count != 1000 || len(got.Costs) != 2 {
 		t.Fatalf("%+v", got)
 	}
+	told := true
 	for _, c := range got.Costs {
+		if !c.Adds.Longer() && c.Adds.Inconclusive != "" && c.Adds.Rounds > 0 {
+			told = false
+			t.Logf("%s: other programs left no quiet moment, and it says so: %s", c.With.Transport, c.Adds.Inconclusive)
+			continue
+		}
 		if !c.Adds.Longer() || c.Adds.Rounds == 0 || c.With.Count == 0 || c.Without.Count == 0 {
 			t.Errorf("%s: %+v", c.With.Transport, c.Adds)
 		}
 	}
-	if text := got.String(); !strings.Contains(text, "your 1000 rules cost ") || !strings.Contains(text, "of a UDP round trip, 95 % interval") {
+	if text := got.String(); told && (!strings.Contains(text, "your 1000 rules cost ") || !strings.Contains(text, "of a UDP round trip, 95 % interval")) {
 		t.Error(text)
 	}
 }
