@@ -261,7 +261,7 @@ func TestConntrackHasRoom(t *testing.T) {
 	if err != nil || limits[1] > 300_000 {
 		t.Skipf("the table is too large to be filled here: %v, %v", limits, err)
 	}
-	// Each scan keeps 65,535 entries for half a minute.
+	// Each scan keeps 65,535 entries, for longer than all of them take.
 	for range 5 {
 		f, err := scan.Call(t.Context(), s, "", question{Protocol: sock.UDP, Addr: "127.0.0.1"})
 		if err == nil {
@@ -277,6 +277,11 @@ func TestConntrackHasRoom(t *testing.T) {
 }
 
 var trackedConnections = sandbox.Register("portscan/tracked", func(context.Context, *sandbox.Inside, struct{}) (counts [2]int, err error) {
+	for _, name := range []string{"nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"} {
+		if err := sysctl.Set("net.netfilter."+name, "600"); err != nil {
+			return counts, err
+		}
+	}
 	for i, name := range []string{"nf_conntrack_count", "nf_conntrack_max"} {
 		text, err := sysctl.Read("net.netfilter." + name)
 		if err != nil {
