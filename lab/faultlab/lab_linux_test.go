@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -269,7 +270,17 @@ func TestSomeMachinesInOrder(t *testing.T) {
 		}
 	}
 	each(t.Context(), len(chosen), 2, func(i int) {
-		if c := l.check(t.Context(), chosen[i]); c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
+		c := l.check(t.Context(), chosen[i])
+		// Where other tests keep the processors busy a check may say that it cannot
+		// tell, which is no false alarm.
+		c.Alarms = slices.DeleteFunc(c.Alarms, func(alarm string) bool {
+			unsure := strings.Contains(alarm, " inconclusive: ")
+			if unsure {
+				t.Logf("%s: %s", c.Name, alarm)
+			}
+			return unsure
+		})
+		if c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
 			t.Errorf("%s: %s", c.Name, c.verdict())
 		}
 	})
