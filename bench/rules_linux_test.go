@@ -64,7 +64,7 @@ func TestManyRulesCost(t *testing.T) {
 	rules := rulesOf(t, filter(many...))
 	var got Rules
 	// Where other programs taint rounds, or come between, it takes more of them.
-	for restarts, told := 6, false; !told && restarts <= 96; restarts *= 2 {
+	for restarts, told := 6, false; !told && restarts <= 48; restarts *= 2 {
 		var err error
 		if got, err = costOf(t.Context(), rules, aFewRestarts(t, restarts)); err != nil {
 			t.Fatal(err)

@@ -239,7 +239,7 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 			chosen = append(chosen, f)
 		}
 	}
-	patience, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	patience, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	each(t.Context(), len(chosen), 2, func(i int) {
 		began := counters.ReadCPU()
