@@ -96,9 +96,18 @@ func TestUDPEchoesEveryDatagramWhole(t *testing.T) {
 	})
 }
 
+// apart is an address at which nobody else is given a port that was let go: on Linux
+// all of 127/8 can be bound.
+func apart() netip.Addr {
+	if runtime.GOOS == "linux" {
+		return netip.AddrFrom4([4]byte{127, 91, 82, 73})
+	}
+	return v4
+}
+
 func TestCloseEndsIdleConnections(t *testing.T) {
 	g := leakless(t)
-	server, err := echo.TCP(t.Context(), v4)
+	server, err := echo.TCP(t.Context(), apart())
 	g.Expect(err).NotTo(HaveOccurred())
 	conn := dial(t, "tcp", server.Addr())
 	// The server has accepted the connection when it has echoed something.
@@ -148,11 +157,7 @@ func TestGivenPortIsServedByOneAtATime(t *testing.T) {
 	} {
 		t.Run(network, func(t *testing.T) {
 			g := leakless(t)
-			own := v4
-			if runtime.GOOS == "linux" { // where all of 127/8 can be bound: on this one nobody else is given the port
-				own = netip.AddrFrom4([4]byte{127, 91, 82, 73})
-			}
-			first, err := serve(t.Context(), netip.AddrPortFrom(own, 0))
+			first, err := serve(t.Context(), netip.AddrPortFrom(apart(), 0))
 			g.Expect(err).NotTo(HaveOccurred())
 			_, err = serve(t.Context(), first.Addr())
 			g.Expect(err).To(MatchError(ContainSubstring(first.Addr().String())))
