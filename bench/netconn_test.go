@@ -213,5 +213,5 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 		timer.Stop()
 		cancel()
 	}
-	g.Eventually(gleak.Goroutines).ShouldNot(gleak.HaveLeaked(before))
+	g.Eventually(gleak.Goroutines).WithTimeout(10 * time.Second).ShouldNot(gleak.HaveLeaked(before))
 }

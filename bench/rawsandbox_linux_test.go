@@ -68,8 +68,9 @@ func TestLostDatagramsAreCounted(t *testing.T) {
 				specs = append(specs, s)
 			}
 			lost, longest := int64(0), 0.0
-			// Those that are lost while an engine warms up are not counted.
-			for attempts := 0; lost == 0 && attempts < 8; attempts++ {
+			// Those that are lost while an engine warms up are not counted, and a busy
+			// machine sends few in a window.
+			for attempts := 0; lost == 0 && attempts < 40; attempts++ {
 				got, err := measuring.Call(t.Context(), box, "", specs)
 				if err != nil || got.Said != "" {
 					t.Fatal(err, got.Said)

@@ -64,7 +64,7 @@ func TestManyRulesCost(t *testing.T) {
 	rules := rulesOf(t, filter(many...))
 	var got Rules
 	// Where other programs taint rounds, or come between, it takes more of them.
-	for restarts, told := 6, false; !told && restarts <= 96; restarts *= 2 {
+	for restarts, told := 6, false; !told && restarts <= 48; restarts *= 2 {
 		var err error
 		if got, err = costOf(t.Context(), rules, aFewRestarts(t, restarts)); err != nil {
 			t.Fatal(err)
@@ -74,12 +74,18 @@ func TestManyRulesCost(t *testing.T) {
 	if got.Skipped != "" || got.Count != 1000 || len(got.Costs) != 2 {
 		t.Fatalf("%+v", got)
 	}
+	told := true
 	for _, c := range got.Costs {
+		if !c.Adds.Longer() && c.Adds.Inconclusive != "" && c.Adds.Rounds > 0 {
+			told = false
+			t.Logf("%s: other programs left no quiet moment, and it says so: %s", c.With.Transport, c.Adds.Inconclusive)
+			continue
+		}
 		if !c.Adds.Longer() || c.Adds.Rounds == 0 || c.With.Count == 0 || c.Without.Count == 0 {
 			t.Errorf("%s: %+v", c.With.Transport, c.Adds)
 		}
 	}
-	if text := got.String(); !strings.Contains(text, "your 1000 rules cost ") || !strings.Contains(text, "of a UDP round trip, 95 % interval") {
+	if text := got.String(); told && (!strings.Contains(text, "your 1000 rules cost ") || !strings.Contains(text, "of a UDP round trip, 95 % interval")) {
 		t.Error(text)
 	}
 }
@@ -109,12 +115,13 @@ func TestRulesThatDropEverything(t *testing.T) {
 
 func TestInterruptedRulesHoldWhatThereIs(t *testing.T) {
 	rules := rulesOf(t, filter("tcp dport 1 drop"))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	// Enough to begin with on a busy machine.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	o := aFewRestarts(t, 1000)
 	got, err := costOf(ctx, rules, o)
 	if err == nil || ctx.Err() == nil {
-		t.Fatalf("a second is enough for %d restarts: %v", o.Restarts, err)
+		t.Fatalf("five seconds are enough for %d restarts: %v", o.Restarts, err)
 	}
 	if len(got.Costs) != len(ruledTransports) || got.Costs[0].With.Ended != EndedInterrupted || got.Costs[0].Without.Count == 0 {
 		t.Errorf("%+v", got)

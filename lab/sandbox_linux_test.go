@@ -36,6 +36,8 @@ const (
 	// mostLife is how long a maker may live: several sandboxes' time, so that
 	// death meets each of their moments.
 	mostLife = 60 * time.Millisecond
+	// goneTimeout bounds how long what they made may take to be gone.
+	goneTimeout = time.Minute
 	// makingTimeout bounds all of it.
 	makingTimeout = 5 * time.Minute
 )
@@ -111,6 +113,12 @@ func TestNothingSurvivesASandbox(t *testing.T) {
 				if err != nil {
 					return err
 				}
+				// Where the processors are busy it takes longer to start than it lives.
+				select {
+				case <-m.begun:
+				case <-m.read: // it has ended, which kill tells
+				case <-ctx.Done():
+				}
 				for life := mostLife; life > 0; {
 					part := time.Duration(draw.Int64N(int64(life) + 1))
 					select {
@@ -139,9 +147,15 @@ func TestNothingSurvivesASandbox(t *testing.T) {
 	if workersKilled.Load() == 0 {
 		t.Error("no worker was killed, so nothing was shown of that")
 	}
-	_, differences, err := watch.Settle(t.Context(), before, reap)
-	if err != nil {
-		t.Fatal(err)
+	// Namespaces by the hundred go one after the other.
+	var differences []leftovers.Difference
+	for end := time.Now().Add(goneTimeout); ; {
+		if _, differences, err = watch.Settle(t.Context(), before, reap); err != nil {
+			t.Fatal(err)
+		}
+		if len(differences) == 0 || time.Now().After(end) {
+			break
+		}
 	}
 	for _, d := range differences {
 		t.Error(d)
@@ -152,12 +166,13 @@ func TestNothingSurvivesASandbox(t *testing.T) {
 type maker struct {
 	command *exec.Cmd
 	made    atomic.Int64
+	begun   chan struct{} // closed when it makes the first
 	read    chan struct{} // closed when all of its output was read
 	errors  strings.Builder
 }
 
 func startMaker(mark string) (*maker, error) {
-	m := &maker{command: exec.Command("/proc/self/exe"), read: make(chan struct{})}
+	m := &maker{command: exec.Command("/proc/self/exe"), begun: make(chan struct{}), read: make(chan struct{})}
 	m.command.Args = []string{playMaker}
 	m.command.Env = append(os.Environ(), mark)
 	m.command.Stderr = &m.errors
@@ -171,7 +186,9 @@ func startMaker(mark string) (*maker, error) {
 	go func() {
 		defer close(m.read)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
-			m.made.Add(1)
+			if m.made.Add(1) == 1 {
+				close(m.begun)
+			}
 		}
 	}()
 	return m, nil

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"time"
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/probe/freeport"
+	"github.com/loopcheck/loopcheck/probe/portset"
 )
 
 // overtime is how long a peer may take beyond the time it measures for: to start, to
@@ -63,7 +65,7 @@ func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
 	if s.peer.server == nil {
 		return s.run(ctx, j, nil)
 	}
-	ports, err := freeport.Find(ctx, freeport.Options{Count: len(j.ports)})
+	ports, err := freeport.Find(ctx, freeport.Options{Ports: somewhere(), Count: len(j.ports)})
 	if err != nil {
 		return bench.Restart{}, err
 	}
@@ -80,6 +82,14 @@ func (s *peerSide) Restart(ctx context.Context, _ int) (bench.Restart, error) {
 		return bench.Restart{}, err
 	}
 	return s.run(ctx, j, server)
+}
+
+// somewhere is a stretch of ports below the usual ephemeral range: they are let go
+// before the server takes them, and whoever else asks for free ones begins elsewhere.
+func somewhere() portset.Set {
+	const lowest, highest, stretch = 10_000, 32_000, 100
+	first := uint16(lowest + rand.IntN(highest-lowest))
+	return portset.Of(portset.Range{First: first, Last: first + stretch - 1})
 }
 
 // run runs the client, with its server there if it takes one.

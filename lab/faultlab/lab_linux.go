@@ -206,7 +206,7 @@ func (l *lab) check(ctx context.Context, v faults.Variant) clean {
 		return c
 	}
 	started := time.Now()
-	seen, err := l.run(ctx, trial{World: v.World, Process: v.Process, Command: l.command(""), Limit: runTimeout}, max(v.IDs, idsOf(v.Process)))
+	seen, err := l.run(ctx, trial{World: v.World, Process: v.Process, Command: l.command(""), Limit: wholeTimeout}, max(v.IDs, idsOf(v.Process)))
 	c.Took = time.Since(started)
 	if errors.As(err, new(*missingError)) {
 		c.Missing = err.Error()

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/loopcheck/loopcheck/lab/faults"
 	"github.com/loopcheck/loopcheck/lab/leftovers"
 	"github.com/loopcheck/loopcheck/lab/sandboxtest"
+	"github.com/loopcheck/loopcheck/probe/counters"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 )
 
@@ -237,14 +239,20 @@ func TestWhatWasFoundIsStillFound(t *testing.T) {
 			chosen = append(chosen, f)
 		}
 	}
-	patience, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	patience, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	each(t.Context(), len(chosen), 2, func(i int) {
+		began := counters.ReadCPU()
 		o := l.ask(t.Context(), chosen[i], false)
 		// Other tests keep the processors busy, of which a check that waited in
-		// vain says that it cannot tell. They end some time.
+		// vain says that it cannot tell. They end some time, or a neighbour's do not.
 		for o.Inconclusive && patience.Err() == nil {
+			began = counters.ReadCPU()
 			o = l.ask(t.Context(), chosen[i], false)
+		}
+		if share := counters.ReadCPU().Since(began); o.Inconclusive && (share.Waited >= 0.5 || share.Stolen >= 0.1) {
+			t.Logf("%s: not to be told on processors this busy: %+v", o.Name, share)
+			return
 		}
 		if o.Missing != "" {
 			t.Logf("%s: not asked: %s", o.Name, o.Missing)
@@ -269,7 +277,17 @@ func TestSomeMachinesInOrder(t *testing.T) {
 		}
 	}
 	each(t.Context(), len(chosen), 2, func(i int) {
-		if c := l.check(t.Context(), chosen[i]); c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
+		c := l.check(t.Context(), chosen[i])
+		// Where other tests keep the processors busy a check may say that it cannot
+		// tell, which is no false alarm.
+		c.Alarms = slices.DeleteFunc(c.Alarms, func(alarm string) bool {
+			unsure := strings.Contains(alarm, " inconclusive: ")
+			if unsure {
+				t.Logf("%s: %s", c.Name, alarm)
+			}
+			return unsure
+		})
+		if c.Missing == "" && (c.Err != nil || len(c.Alarms) > 0) {
 			t.Errorf("%s: %s", c.Name, c.verdict())
 		}
 	})
@@ -318,9 +336,14 @@ exec sleep 600
 				pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 			}
 		}
-		_, differences, err := watch.Settle(t.Context(), before, reap)
-		if err != nil {
-			t.Fatal(err)
+		var differences []leftovers.Difference
+		for late := time.Now().Add(sleepTimeout); ; {
+			if _, differences, err = watch.Settle(t.Context(), before, reap); err != nil {
+				t.Fatal(err)
+			}
+			if len(differences) == 0 || time.Now().After(late) {
+				break
+			}
 		}
 		for _, d := range differences {
 			t.Errorf("after %v: %v", end, d)
@@ -333,6 +356,9 @@ exec sleep 600
 	}
 }
 
+// sleepTimeout bounds how long stacks may take to come to be asked, or to be gone.
+const sleepTimeout = 2 * time.Minute
+
 // awaitSleepers waits until what is asked runs in all of the stacks.
 func awaitSleepers(t *testing.T, watch leftovers.Watch) {
 	t.Helper()
@@ -342,7 +368,7 @@ func awaitSleepers(t *testing.T, watch leftovers.Watch) {
 	}
 	pause := time.NewTicker(20 * time.Millisecond)
 	defer pause.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), sleepTimeout)
 	defer cancel()
 	for {
 		processes, err := watch.Processes()

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// runTimeout is how long loopcheck may take over one fault. What takes
-	// longer has not found it.
-	runTimeout = 45 * time.Second
+	// runTimeout is how long loopcheck may take over one fault, on a busy machine
+	// too. What takes longer has not found it.
+	runTimeout = 90 * time.Second
 	// wholeTimeout is the same where all checks are run: many of them wait for
 	// what never comes.
 	wholeTimeout = 3 * time.Minute

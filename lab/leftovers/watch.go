@@ -77,8 +77,9 @@ func (p Proc) String() string {
 
 // SettleDeadline is how long things that are on their way out when a command
 // ends may take: a zombie its parent has yet to reap, a namespace that a kernel
-// worker tears down, a socket that closes.
-const SettleDeadline = 2 * time.Second
+// worker tears down, a socket that closes. Milliseconds, where no neighbour has the
+// processors.
+const SettleDeadline = 5 * time.Second
 
 // settleInterval is the pause between two looks. A look takes some tens of
 // milliseconds itself.

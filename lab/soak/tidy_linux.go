@@ -25,7 +25,7 @@ func (s *soak) reap() {
 }
 
 // endDeadline bounds how long killed processes may take to be gone.
-const endDeadline = 2 * time.Second
+const endDeadline = 10 * time.Second
 
 // endInterval is the pause between two looks at them.
 const endInterval = 10 * time.Millisecond

@@ -109,7 +109,7 @@ func TestServiceAnswersAndAsksUntilItsInputEnds(t *testing.T) {
 	g.Expect(orders.Close()).To(Succeed())
 	g.Expect(<-ended).NotTo(HaveOccurred())
 	g.Expect(Ask(t.Context(), ready.Listens[0]).Outcome).To(Equal(Refused), "the service is gone")
-	g.Eventually(gleak.Goroutines).WithTimeout(5 * time.Second).ShouldNot(gleak.HaveLeaked(before))
+	g.Eventually(gleak.Goroutines).WithTimeout(10 * time.Second).ShouldNot(gleak.HaveLeaked(before))
 }
 
 func TestServiceThatCannotListenSaysSo(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/loopcheck/loopcheck/probe/portset"
 	"github.com/loopcheck/loopcheck/probe/sandbox"
 	"github.com/loopcheck/loopcheck/probe/sock"
+	"github.com/loopcheck/loopcheck/probe/socktable"
 )
 
 func TestMain(m *testing.M) {
@@ -158,10 +159,33 @@ var occupy = sandbox.Register("freeport/occupy", func(ctx context.Context, _ *sa
 			if err := accepted.Close(); err != nil {
 				return struct{}{}, err
 			}
+			if err := awaitTimeWait(ctx, port); err != nil {
+				return struct{}{}, err
+			}
 		}
 	}
 	return struct{}{}, nil
 })
+
+// awaitTimeWait waits until a port is in TIME_WAIT: where the processors are busy the
+// kernel may put off what closes a connection.
+func awaitTimeWait(ctx context.Context, port string) error {
+	for {
+		table, err := socktable.Read(ctx, socktable.Options{Protocols: []socktable.Protocol{socktable.TCP}})
+		if err != nil {
+			return err
+		}
+		waiting, others := false, false
+		for _, s := range table.Sockets {
+			client := fmt.Sprint(s.Local.Port()) == port
+			waiting = waiting || client && s.State == sock.TimeWait
+			others = others || s.State != sock.TimeWait && (client || fmt.Sprint(s.Remote.Port()) == port)
+		}
+		if waiting && !others {
+			return nil
+		}
+	}
+}
 
 var kept []*sock.Socket
 

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds what takes microseconds.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 var (
 	v4 = netip.MustParseAddr("127.0.0.1")

@@ -101,9 +101,9 @@ type reception struct {
 
 // awaitReceived takes a reception that differs from an earlier one, or after a
 // moment any: a program that took a datagram from the queue counts it only
-// after it was copied.
+// after it was copied, and may lose its processor in between.
 func (s *scanner) awaitReceived(ctx context.Context, port uint16, before reception) (reception, error) {
-	const moment = 2 * time.Millisecond
+	const moment = 20 * time.Millisecond
 	for until := time.Now().Add(moment); ; {
 		now, err := s.received(ctx, port)
 		if err != nil || now != before || time.Now().After(until) {

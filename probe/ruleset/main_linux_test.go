@@ -57,6 +57,10 @@ func start(t *testing.T) *sandbox.Sandbox {
 			{A: end("original", "eth0"), B: end("copy", "eth0")},
 		},
 	})
+	// The kernel would send packets of IPv6's own there, which rules count.
+	for _, zone := range []string{"original", "copy"} {
+		sh(t, s, zone, "for i in eth0 first second; do f=/proc/sys/net/ipv6/conf/$i/disable_ipv6; [ ! -e $f ] || echo 1 >$f; done")
+	}
 	return s
 }
 

@@ -57,8 +57,11 @@ func withProgram(t *testing.T) (starter *exec.Cmd, worker int, programName strin
 	if _, err := fmt.Sscan(line, &worker); err != nil {
 		t.Fatal(err)
 	}
-	if !isRunning(t, programName) {
-		t.Fatalf("%s is not running", programName)
+	// It has its name a moment after exec(2) has closed what its starter waits for.
+	for end := time.Now().Add(deathTimeout); !isRunning(t, programName); {
+		if time.Now().After(end) {
+			t.Fatalf("%s is not running", programName)
+		}
 	}
 	return starter, worker, programName
 }

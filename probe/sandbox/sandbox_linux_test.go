@@ -196,14 +196,16 @@ func TestAWorkerThatDiesSaysHow(t *testing.T) {
 
 func TestCallsEndWithTheirContext(t *testing.T) {
 	s := begin(t, Config{})
+	// Until then the call has begun, on a busy machine too.
+	const begun = 500 * time.Millisecond
 	for name, end := range map[string]func() (context.Context, context.CancelFunc, error){
 		"deadline": func() (context.Context, context.CancelFunc, error) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), begun)
 			return ctx, cancel, context.DeadlineExceeded
 		},
 		"cancel": func() (context.Context, context.CancelFunc, error) {
 			ctx, cancel := context.WithCancel(t.Context())
-			time.AfterFunc(10*time.Millisecond, cancel)
+			time.AfterFunc(begun, cancel)
 			return ctx, cancel, context.Canceled
 		},
 	} {

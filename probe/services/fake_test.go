@@ -151,8 +151,14 @@ func TestNobodyThereIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := netip.MustParseAddrPort(listener.Addr().String())
-	listener.Close()
+	defer listener.Close()
+	// At the port of a connection nobody listens, nor will while that stands.
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	at := netip.MustParseAddrPort(conn.LocalAddr().String())
 	for _, name := range canBeAsked {
 		greeting, err := known(t, name).Ask(t.Context(), at)
 		if err == nil || !strings.Contains(err.Error(), "connect to "+at.String()) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"syscall"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -13,7 +12,7 @@ import (
 
 func TestStartBlockedReturnsWhileTheCallWaits(t *testing.T) {
 	g := NewWithT(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	s, _, err := sock.ClosedUDP(sock.IPv4)
 	g.Expect(err).NotTo(HaveOccurred())

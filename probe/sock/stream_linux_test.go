@@ -128,5 +128,6 @@ func TestEndsOfRecordsKeepSegmentsApart(t *testing.T) {
 	}
 	info, err := client.TCPInfo()
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(info.DataSegmentsSent).To(BeEquivalentTo(3))
+	// One that is acknowledged late is sent again.
+	g.Expect(info.DataSegmentsSent - info.Retransmissions).To(BeEquivalentTo(3))
 }

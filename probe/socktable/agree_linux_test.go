@@ -45,7 +45,6 @@ func eventuallySame(t *testing.T, asked func() []string, seen func() ([]string, 
 }
 
 func TestAgreesWithProc(t *testing.T) {
-	openSome(t)
 	for file, c := range map[string]struct {
 		protocol socktable.Protocol
 		family   sock.Family
@@ -54,6 +53,8 @@ func TestAgreesWithProc(t *testing.T) {
 		"udp": {socktable.UDP, sock.IPv4}, "udp6": {socktable.UDP, sock.IPv6},
 	} {
 		t.Run(file, func(t *testing.T) {
+			alone(t)
+			openSome(t)
 			asked := func() []string {
 				var lines []string
 				for _, s := range read(t, socktable.Options{Protocols: []socktable.Protocol{c.protocol}}).Sockets {
@@ -92,7 +93,6 @@ func TestAgreesWithSS(t *testing.T) {
 	if _, err := exec.LookPath("ss"); err != nil {
 		t.Skip(err)
 	}
-	openSome(t)
 	for flag, c := range map[string]struct {
 		protocol socktable.Protocol
 		state    sock.TCPState
@@ -100,6 +100,8 @@ func TestAgreesWithSS(t *testing.T) {
 		"--tcp": {socktable.TCP, sock.Listening}, "--udp": {socktable.UDP, sock.Closed},
 	} {
 		t.Run(flag, func(t *testing.T) {
+			alone(t)
+			openSome(t)
 			asked := func() []string {
 				var lines []string
 				for _, s := range read(t, socktable.Options{

@@ -4,11 +4,13 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/loopcheck/loopcheck/probe/iface"
 	"github.com/loopcheck/loopcheck/probe/socktable"
 )
 
@@ -80,6 +82,14 @@ func accept(t *testing.T, listener int) int {
 	return fd
 }
 
+// arrived waits until something is to be received, and leaves it there.
+func arrived(t *testing.T, fd int) {
+	t.Helper()
+	if _, _, err := unix.Recvfrom(fd, make([]byte, 1), unix.MSG_PEEK); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func domainOf(addr netip.AddrPort) int {
 	if addr.Addr().Is4() {
 		return unix.AF_INET
@@ -148,6 +158,36 @@ func where(table *socktable.Table, is func(socktable.Socket) bool) []socktable.S
 		}
 	}
 	return found
+}
+
+// alone gives root's test a network namespace of its own, where no other process
+// opens sockets, nor has left connections in TIME_WAIT, whose ports the kernel gives
+// to others. The test's thread ends with it; a part of it joins with its own.
+func alone(t *testing.T) (join func()) {
+	t.Helper()
+	among := func() {}
+	if os.Geteuid() != 0 {
+		return among
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Logf("among all others: %v", err)
+		return among
+	}
+	if err := iface.Raise("lo"); err != nil {
+		t.Fatal(err)
+	}
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { own.Close() })
+	return func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // root skips the test for an ordinary user.

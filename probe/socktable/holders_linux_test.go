@@ -27,6 +27,7 @@ func TestHoldersAreThoseThatTheKernelRefusesFor(t *testing.T) {
 		{"::1", false},
 		{"::ffff:127.0.0.1", false},
 	}
+	join := alone(t)
 	for protocol, kind := range map[socktable.Protocol]int{socktable.TCP: unix.SOCK_STREAM, socktable.UDP: unix.SOCK_DGRAM} {
 		for _, held := range addresses {
 			for _, wanted := range addresses {
@@ -38,6 +39,7 @@ func TestHoldersAreThoseThatTheKernelRefusesFor(t *testing.T) {
 					name[3] += " alone"
 				}
 				t.Run(strings.Join(name, " "), func(t *testing.T) {
+					join()
 					g := NewWithT(t)
 					holder := socketFor(t, kind, held.addr, held.v6only)
 					port := bind(t, holder, netip.AddrPortFrom(netip.MustParseAddr(held.addr), 0).String()).Port()
@@ -93,6 +95,7 @@ func TestInterfacesKeepBindingsApart(t *testing.T) {
 }
 
 func TestConnectionsHoldTheirPortAfterListeners(t *testing.T) {
+	alone(t)
 	g := NewWithT(t)
 	l, addr := listener(t, "127.0.0.1:0", 1)
 	_, clientAddr := connected(t, unix.SOCK_STREAM, addr)

@@ -26,6 +26,8 @@ func TestListenerIsListedWithItsQueue(t *testing.T) {
 		fd, addr := listener(t, to, 7)
 		_, first := connected(t, unix.SOCK_STREAM, addr)
 		connected(t, unix.SOCK_STREAM, addr)
+		// The last segment of a handshake may still be under way.
+		g.Eventually(func() uint32 { return find(t, read(t, withOwners), fd).ReceiveQueue }).WithTimeout(patience).Should(BeEquivalentTo(2))
 
 		table := read(t, withOwners)
 		s := find(t, table, fd)
@@ -61,6 +63,7 @@ func TestConnectionIsListedFromBothEnds(t *testing.T) {
 		client, clientAddr := connected(t, unix.SOCK_STREAM, addr)
 		server := accept(t, l)
 		g.Expect(unix.Write(client, []byte("hello"))).To(Equal(5))
+		arrived(t, server)
 		g.Expect(unix.Shutdown(server, unix.SHUT_RD)).To(Succeed())
 
 		table := read(t, withOwners)
@@ -93,6 +96,7 @@ func TestUnsentBytesAreCounted(t *testing.T) {
 }
 
 func TestTimeWaitHasNoProcess(t *testing.T) {
+	alone(t)
 	g := NewWithT(t)
 	l, addr := listener(t, "127.0.0.1:0", 1)
 	client, clientAddr := connected(t, unix.SOCK_STREAM, addr)
@@ -118,6 +122,7 @@ func TestUDPIsListed(t *testing.T) {
 		addr := bind(t, server, to)
 		client, clientAddr := connected(t, unix.SOCK_DGRAM, addr)
 		g.Expect(unix.Write(client, []byte("hello"))).To(Equal(5))
+		arrived(t, server)
 
 		table := read(t, withOwners)
 		s, c := find(t, table, server), find(t, table, client)

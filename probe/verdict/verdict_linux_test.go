@@ -19,7 +19,7 @@ import (
 
 const (
 	// patience bounds what takes microseconds.
-	patience = 5 * time.Second
+	patience = 10 * time.Second
 	// silence is how long no answer makes a drop.
 	silence = 20 * time.Millisecond
 )

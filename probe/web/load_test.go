@@ -74,7 +74,7 @@ func TestALoadTellsWhatHadNoAnswer(t *testing.T) {
 	leaksNothing(t)
 	g := NewWithT(t)
 	server := serve(t, webserver.Config{Silent: true})
-	load, err := web.Plan{URL: server.URL("/"), Requests: 4, Connections: 2, Timeout: 50 * time.Millisecond}.Run(within(t))
+	load, err := web.Plan{URL: server.URL("/"), Requests: 4, Connections: 2, Timeout: time.Second}.Run(within(t))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(load.Failed).To(Equal(4))
 	g.Expect(load.Silent).To(Equal(4))

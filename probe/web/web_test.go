@@ -194,7 +194,7 @@ func TestErrorsTellTheStep(t *testing.T) {
 	}{
 		"refused":           {patience, "http://" + closed + "/", web.Connect, syscall.ECONNREFUSED},
 		"not trusted":       {patience, tls.URL("/"), web.Secure, nil},
-		"silent":            {50 * time.Millisecond, silent.URL("/"), web.Header, context.DeadlineExceeded},
+		"silent":            {2 * time.Second, silent.URL("/"), web.Header, context.DeadlineExceeded},
 		"garbage":           {patience, "http://" + garbage + "/", web.Header, nil},
 		"cut off":           {patience, "http://" + cut + "/", web.Body, nil},
 		"no TLS over there": {patience, "https://" + garbage + "/", web.Secure, nil},
@@ -233,15 +233,20 @@ func sends(t *testing.T, text string) (address string) {
 	return l.Addr().String()
 }
 
-// closedPort is an address where nobody listens.
+// closedPort is an address where nobody listens, nor will: a connection has its port.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = l.Close() })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.LocalAddr().String()
 }
 
 func TestUnknownVersionsAreRefused(t *testing.T) {
