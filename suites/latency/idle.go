@@ -84,6 +84,7 @@ func besideAlone(ctx context.Context, alone, beside bench.Side) bench.Difference
 	load := spec.StartLoad()
 	compared, err := bench.Compare(limited, []bench.Side{alone, beside}, bench.Rounds{Kept: fewRestarts})
 	if ctx.Err() != nil || limited.Err() == nil {
+		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred(), "round trips beside idle connections")
 	}
 	if made := len(compared.Sides[0].Restarts); made < fewestRounds {

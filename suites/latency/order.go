@@ -69,7 +69,9 @@ func besideLocal(ctx context.Context, transport string) difference {
 	for _, t := range []string{transport, bench.Unix, bench.Pipe} {
 		specs = append(specs, bench.Spec{Transport: t, Engine: bench.Raw, Placement: topology.SameCore})
 	}
+	load := spec.StartLoad()
 	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: shortWindow, Limit: limit})
+	load.ExcuseTimeout(err)
 	Expect(err).NotTo(HaveOccurred(), "round trips over %s, a unix socket and a pipe", transport)
 	for i, r := range results {
 		if r.Skipped != "" {

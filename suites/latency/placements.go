@@ -41,7 +41,9 @@ var _ = suite.It("answers every round trip on each placement and reports the per
 			specs = append(specs, bench.Spec{Transport: transport, Engine: bench.Raw, Placement: p})
 		}
 	}
+	load := spec.StartLoad()
 	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: window, Lossless: true, Limit: limit})
+	load.ExcuseTimeout(err)
 	Expect(err).NotTo(HaveOccurred(), "round trips on each placement")
 	for _, r := range results {
 		if r.Skipped != "" {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/loopcheck/loopcheck/harness/check"
 	"github.com/loopcheck/loopcheck/probe/sock"
-	"github.com/loopcheck/loopcheck/probe/topology"
 	"github.com/loopcheck/loopcheck/suites/spec"
 )
 
@@ -46,7 +45,7 @@ var _ = suite.It("delivers segments once, in order and without marks of congesti
 	for try := 1; try <= onceTries; try++ {
 		client, server := joined(deadline)
 		Expect(client.Set(sock.NoDelay, 1)).To(Succeed())
-		Expect(pourFromOne(deadline, client, server)).To(Succeed(), "%d bytes over a connection to 127.0.0.1", onceBytes)
+		Expect(spec.FromOneProcessor(func() error { return pour(deadline, client, server) })).To(Succeed(), "%d bytes over a connection to 127.0.0.1", onceBytes)
 		sent, err := client.TCPInfo()
 		Expect(err).NotTo(HaveOccurred())
 		received, err := server.TCPInfo()
@@ -63,22 +62,6 @@ var _ = suite.It("delivers segments once, in order and without marks of congesti
 	}
 	Fail(fmt.Sprintf("in each of %d transfers, of the last: %s", onceTries, last))
 })
-
-// pourFromOne pours from one processor, where that may be chosen: what waits in
-// the queues of two may overtake what was sent first.
-func pourFromOne(ctx context.Context, from, to *sock.Socket) error {
-	if cpus, err := topology.Allowed(); err == nil {
-		poured := false
-		err := topology.On(cpus[0], func() error {
-			poured = true
-			return pour(ctx, from, to)
-		})
-		if poured {
-			return err
-		}
-	}
-	return pour(ctx, from, to)
-}
 
 // pour sends onceBytes, each piece in a segment of its own, and takes them at the
 // other end, a burst at a time.

@@ -136,7 +136,7 @@ func TestTCPInfoChecksFollowTheSettings(t *testing.T) {
 				setup = append(setup, "sysctl -w '"+setting+"'")
 			}
 			for id, o := range damage.Outcomes(t, setup, "TCP-074 || TCP-076 || TCP-078 || TCP-079 || TCP-082 || TCP-083") {
-				if o.State != check.Pass {
+				if o.State != check.Pass && o.State != check.Inconclusive {
 					t.Errorf("%s: %s: %s", id, o.State, o.Message)
 				}
 			}
@@ -144,7 +144,7 @@ func TestTCPInfoChecksFollowTheSettings(t *testing.T) {
 	}
 	t.Run("small MTU", func(t *testing.T) {
 		for id, o := range damage.Outcomes(t, []string{"ip link set lo mtu 1500"}, "TCP-079 || TCP-082 || TCP-083") {
-			if o.State != check.Pass {
+			if o.State != check.Pass && o.State != check.Inconclusive {
 				t.Errorf("%s: %s: %s", id, o.State, o.Message)
 			}
 		}

@@ -120,7 +120,8 @@ var _ = spec.PlainJob(suite, "ends a blocking connect at SO_SNDTIMEO with EINPRO
 		if err := errors.Join(s.SetBlocking(true), s.SetWaits(0, boundedConnect)); err != nil {
 			return err
 		}
-		return s.StartConnect(addr)
+		// A signal of the Go runtime would end the wait with EINTR.
+		return sock.Undisturbed(func() error { return s.StartConnect(addr) })
 	})
 }, func(_ SpecContext, seen overflow) {
 	Expect(seen.Errno).To(Equal(syscall.EINPROGRESS), "what a connect returned that SO_SNDTIMEO bounds to %v", boundedConnect)

@@ -3,6 +3,7 @@ package tcp
 import (
 	"context"
 	"fmt"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -91,6 +92,9 @@ const (
 	// lookEvery is how many of them are made between two looks at what was
 	// sent again, for which the kernel waits 0.2 s each time.
 	lookEvery = 25
+	// reportTime is how long is waited for the report that a segment came twice,
+	// where one was sent again.
+	reportTime = 500 * time.Millisecond
 )
 
 var _ = suite.It("has every byte acknowledged that was sent, and sends none twice", check.Check{
@@ -124,7 +128,7 @@ var _ = suite.It("has every byte acknowledged that was sent, and sends none twic
 		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred(), "round trip %d of %d", sent+1, roundTrips)
 		sent++
-		if sent%lookEvery == 0 && optLost(optInfo(client, server)) > 0 {
+		if sent%lookEvery == 0 && optLostAtLast(deadline, client, server) > 0 {
 			break
 		}
 	}
@@ -133,7 +137,7 @@ var _ = suite.It("has every byte acknowledged that was sent, and sends none twic
 	spec.Evidence("client", "%s", ends[0])
 	spec.Evidence("server", "%s", ends[1])
 	spec.Measure("segments_sent_again", float64(ends[0].Retransmissions+ends[1].Retransmissions))
-	if lost := optLost(ends); lost > 0 {
+	if lost := optLostAtLast(deadline, client, server); lost > 0 {
 		if how, starved := load.Starved(); starved {
 			spec.Inconclusive("%d segments were sent again, but %s", lost, how)
 		}
@@ -156,6 +160,22 @@ func optBackAndForth(ctx context.Context, client, server *sock.Socket) error {
 		}
 	}
 	return nil
+}
+
+// optLostAtLast is optLost as soon as nothing is lost, or when the reports of what
+// came twice have had their time: they are under way when what was sent again counts
+// already.
+func optLostAtLast(ctx context.Context, client, server *sock.Socket) int {
+	GinkgoHelper()
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	for {
+		lost := optLost(optInfo(client, server))
+		if lost == 0 || ctx.Err() != nil {
+			return lost
+		}
+		time.Sleep(time.Millisecond) // nothing tells of a counter
+	}
 }
 
 // optLost counts the segments that were sent again and that the other end did
