@@ -2,9 +2,7 @@ package bench
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 )
 
 // Difference is how much longer one benchmark took than another that was measured
@@ -36,7 +34,7 @@ func (r Result) overSome(base Result, times float64) Difference {
 		byRound[b.Round] = b
 	}
 	var clean, all rounds
-	taint := map[string]bool{}
+	var taint []string
 	for _, one := range r.Restarts {
 		b, found := byRound[one.Round]
 		if !found || b.P50NS <= 0 {
@@ -46,9 +44,7 @@ func (r Result) overSome(base Result, times float64) Difference {
 		if len(one.Taint) == 0 && len(b.Taint) == 0 {
 			clean.add(one.P50NS, times*b.P50NS)
 		}
-		for _, reason := range slices.Concat(one.Taint, b.Taint) {
-			taint[reason] = true
-		}
+		taint = slices.Concat(taint, one.Taint, b.Taint)
 	}
 	told := clean
 	if told.len() == 0 {
@@ -56,7 +52,7 @@ func (r Result) overSome(base Result, times float64) Difference {
 	}
 	d := told.difference()
 	if n := all.len(); float64(n-clean.len()) > maxTaintedShare*float64(n) {
-		d.Inconclusive = fmt.Sprintf("in %d of %d rounds one of both is tainted: %s", n-clean.len(), n, strings.Join(slices.Sorted(maps.Keys(taint)), ", "))
+		d.Inconclusive = fmt.Sprintf("in %d of %d rounds one of both is tainted: %s", n-clean.len(), n, eachOnce(taint))
 	}
 	return d
 }

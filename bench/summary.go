@@ -2,9 +2,7 @@ package bench
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -54,19 +52,18 @@ const maxTaintedShare = 0.5
 // are.
 func Doubt(restarts []Restart) string {
 	var clean Loss
-	reasons, tainted := map[string]bool{}, 0
+	var reasons []string
+	tainted := 0
 	for _, r := range restarts {
 		if len(r.Taint) == 0 {
 			clean.add(r.Loss)
 			continue
 		}
 		tainted++
-		for _, reason := range r.Taint {
-			reasons[reason] = true
-		}
+		reasons = append(reasons, r.Taint...)
 	}
 	if n := len(restarts); float64(tainted) > maxTaintedShare*float64(n) {
-		return fmt.Sprintf("%d of %d restarts are tainted: %s", tainted, n, strings.Join(slices.Sorted(maps.Keys(reasons)), ", "))
+		return fmt.Sprintf("%d of %d restarts are tainted: %s", tainted, n, eachOnce(reasons))
 	}
 	return clean.doubt()
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime/metrics"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/loopcheck/loopcheck/probe/counters"
@@ -35,6 +36,11 @@ const (
 	maxOthers      = 0.125
 	countedInTicks = 2 * counters.Tick
 )
+
+// eachOnce lists reasons, each once.
+func eachOnce(reasons []string) string {
+	return strings.Join(slices.Compact(slices.Sorted(slices.Values(reasons))), ", ")
+}
 
 // surroundings is what is read before and after a window.
 type surroundings struct {

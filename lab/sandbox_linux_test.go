@@ -36,7 +36,8 @@ const (
 	// mostLife is how long a maker may live: several sandboxes' time, so that
 	// death meets each of their moments.
 	mostLife = 60 * time.Millisecond
-	// goneTimeout bounds how long what they made may take to be gone.
+	// goneTimeout bounds how long what they made may take to be gone: namespaces by
+	// the hundred go one after the other.
 	goneTimeout = time.Minute
 	// makingTimeout bounds all of it.
 	makingTimeout = 5 * time.Minute
@@ -93,7 +94,7 @@ func TestNothingSurvivesASandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	mark := fmt.Sprintf("%s=%d", sandboxMark, os.Getpid())
-	watch := leftovers.Watch{Root: os.Getpid(), Mark: mark, Folders: []leftovers.Folder{{Path: "/run"}}}
+	watch := leftovers.Watch{Root: os.Getpid(), Mark: mark, Folders: []leftovers.Folder{{Path: "/run"}}, Patience: goneTimeout}
 	before, err := watch.Take(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -147,15 +148,9 @@ func TestNothingSurvivesASandbox(t *testing.T) {
 	if workersKilled.Load() == 0 {
 		t.Error("no worker was killed, so nothing was shown of that")
 	}
-	// Namespaces by the hundred go one after the other.
-	var differences []leftovers.Difference
-	for end := time.Now().Add(goneTimeout); ; {
-		if _, differences, err = watch.Settle(t.Context(), before, reap); err != nil {
-			t.Fatal(err)
-		}
-		if len(differences) == 0 || time.Now().After(end) {
-			break
-		}
+	_, differences, err := watch.Settle(t.Context(), before, reap)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, d := range differences {
 		t.Error(d)

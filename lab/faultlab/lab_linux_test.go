@@ -312,7 +312,7 @@ exec sleep 600
 	}
 	for _, end := range []os.Signal{os.Kill, os.Interrupt} {
 		mark := "FAULTLAB_MARK=" + rand.Text()
-		watch := leftovers.Watch{Root: os.Getpid(), Mark: mark}
+		watch := leftovers.Watch{Root: os.Getpid(), Mark: mark, Patience: sleepTimeout}
 		before, err := watch.Take(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -336,14 +336,9 @@ exec sleep 600
 				pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
 			}
 		}
-		var differences []leftovers.Difference
-		for late := time.Now().Add(sleepTimeout); ; {
-			if _, differences, err = watch.Settle(t.Context(), before, reap); err != nil {
-				t.Fatal(err)
-			}
-			if len(differences) == 0 || time.Now().After(late) {
-				break
-			}
+		_, differences, err := watch.Settle(t.Context(), before, reap)
+		if err != nil {
+			t.Fatal(err)
 		}
 		for _, d := range differences {
 			t.Errorf("after %v: %v", end, d)

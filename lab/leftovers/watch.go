@@ -1,6 +1,7 @@
 package leftovers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -26,6 +27,8 @@ type Watch struct {
 	// may come, go and change, such as a folder of reports; with a folder goes
 	// what is in it.
 	Ignore []string
+	// Patience is how long Settle waits; SettleDeadline if it is 0.
+	Patience time.Duration
 }
 
 // Folder is a place where a command may leave files.
@@ -86,13 +89,13 @@ const SettleDeadline = 5 * time.Second
 const settleInterval = 20 * time.Millisecond
 
 // Settle takes snapshots until one shows no difference from the first, or until
-// SettleDeadline has passed, and returns the last with its differences. Before
+// its patience is over, and returns the last with its differences. Before
 // each it calls reap, where the caller collects orphans it has inherited; reap
 // may be nil.
 //
 // It fails where Take fails, and with the context's error when that ends.
 func (w Watch) Settle(ctx context.Context, before Snapshot, reap func()) (Snapshot, []Difference, error) {
-	deadline := time.Now().Add(SettleDeadline)
+	deadline := time.Now().Add(cmp.Or(w.Patience, SettleDeadline))
 	pause := time.NewTicker(settleInterval)
 	defer pause.Stop()
 	for {

@@ -62,8 +62,6 @@ func TestOnlyWhatIsMarkedAndOfTheDeadIsSwept(t *testing.T) {
 	g.Expect(s.Close(t.Context())).To(Succeed())
 }
 
-// What was made and could not be started is removed, and what was never made is not
-// missed.
 // startedSession is one with the fake that goes by the name of docker.
 func startedSession(t *testing.T) *Session {
 	t.Helper()
@@ -78,6 +76,8 @@ func startedSession(t *testing.T) *Session {
 	return s
 }
 
+// What was made and could not be started is removed, and what was never made is not
+// missed.
 func TestWhatIsLeftHalfMadeIsRemoved(t *testing.T) {
 	commands := recording(t, `case "$1 $2" in
 "run --rm") echo 'port is already allocated' >&2; exit 125 ;;

@@ -6,6 +6,7 @@ package latency
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -76,6 +77,22 @@ var fewestSamples = bench.SamplesFor("p50_ns")
 var needServer = check.Need{
 	Name: "a process for the server",
 	How:  "raise the limits of processes and open files with `ulimit -u 4096` and `ulimit -n 4096`",
+}
+
+// measured are benchmarks that any machine can make. One that starved while it waited
+// comes to no conclusion. What is said of an error is as in fmt.Sprintf.
+func measured(ctx context.Context, specs []bench.Spec, plan bench.Plan, what string, args ...any) []bench.Result {
+	GinkgoHelper()
+	load := spec.StartLoad()
+	results, err := bench.Measure(ctx, specs, plan)
+	load.ExcuseTimeout(err)
+	Expect(err).NotTo(HaveOccurred(), fmt.Sprintf(what, args...))
+	for _, r := range results {
+		if r.Skipped != "" {
+			Fail(r.Name + " " + r.Skipped)
+		}
+	}
+	return results
 }
 
 func answersEveryRoundTrip(ctx context.Context, transport string) {

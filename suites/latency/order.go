@@ -6,7 +6,6 @@ import (
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
-	. "github.com/onsi/gomega"
 
 	"github.com/loopcheck/loopcheck/bench"
 	"github.com/loopcheck/loopcheck/harness/check"
@@ -69,14 +68,8 @@ func besideLocal(ctx context.Context, transport string) difference {
 	for _, t := range []string{transport, bench.Unix, bench.Pipe} {
 		specs = append(specs, bench.Spec{Transport: t, Engine: bench.Raw, Placement: topology.SameCore})
 	}
-	load := spec.StartLoad()
-	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: shortWindow, Limit: limit})
-	load.ExcuseTimeout(err)
-	Expect(err).NotTo(HaveOccurred(), "round trips over %s, a unix socket and a pipe", transport)
+	results := measured(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: shortWindow, Limit: limit}, "round trips over %s, a unix socket and a pipe", transport)
 	for i, r := range results {
-		if r.Skipped != "" {
-			Fail(r.Name + " " + r.Skipped) // nothing that any machine lacks
-		}
 		if p50, given := r.Percentiles["p50_ns"]; given {
 			spec.Measure(specs[i].Transport+"_rtt_p50_ns", p50)
 		}

@@ -41,14 +41,8 @@ var _ = suite.It("answers every round trip on each placement and reports the per
 			specs = append(specs, bench.Spec{Transport: transport, Engine: bench.Raw, Placement: p})
 		}
 	}
-	load := spec.StartLoad()
-	results, err := bench.Measure(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: window, Lossless: true, Limit: limit})
-	load.ExcuseTimeout(err)
-	Expect(err).NotTo(HaveOccurred(), "round trips on each placement")
+	results := measured(ctx, specs, bench.Plan{Restarts: fewRestarts, Window: window, Lossless: true, Limit: limit}, "round trips on each placement")
 	for _, r := range results {
-		if r.Skipped != "" {
-			Fail(r.Name + " " + r.Skipped) // nothing that any machine lacks
-		}
 		spec.Benchmark(r)
 		Expect(r.Count).To(BeNumerically(">", 0), "%s: round trips", r.Name)
 		if n := tainted(r); n > 0 {

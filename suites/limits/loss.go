@@ -29,9 +29,6 @@ const (
 	// datagram comes within microseconds.
 	lossPause = 20 * time.Millisecond
 	lossGrace = time.Second
-	// lossReport is how long is waited for the report that a segment came twice,
-	// where one was sent again.
-	lossReport = 500 * time.Millisecond
 	// lossEnough bursts with a gap say enough.
 	lossEnough = 10
 	// lossTrips are round trips of TCP: each takes two segments with data.
@@ -245,39 +242,10 @@ func countSentAgain(ctx context.Context, client, server *sock.Socket) (again, tr
 		}
 		trips++
 		if trips%lookEvery == 0 || trips == lossTrips {
-			if again, err = sentAgainAtLast(ctx, client, server); err != nil || again > 0 {
+			if again, err = spec.LostSegments(ctx, client, server); err != nil || again > 0 {
 				return again, trips, err
 			}
 		}
 	}
 	return again, trips, nil
-}
-
-// sentAgainAtLast is sentAgain as soon as it is none, or when the reports of what
-// came twice have had their time: they are under way when what was sent again counts
-// already.
-func sentAgainAtLast(ctx context.Context, ends ...*sock.Socket) (again int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lossReport)
-	defer cancel()
-	for {
-		again, err = sentAgain(ends...)
-		if err != nil || again == 0 || ctx.Err() != nil {
-			return again, err
-		}
-		time.Sleep(time.Millisecond) // nothing tells of a counter
-	}
-}
-
-// sentAgain counts the segments that were sent again and that the other end
-// did not have already: where a machine stands still for a moment, a timer of
-// the sender may run out before the acknowledgement is seen.
-func sentAgain(ends ...*sock.Socket) (again int, err error) {
-	for _, end := range ends {
-		info, err := end.TCPInfo()
-		if err != nil {
-			return again, err
-		}
-		again += max(0, int(info.Retransmissions)-int(info.DuplicatesReported))
-	}
-	return again, nil
 }

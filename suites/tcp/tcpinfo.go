@@ -3,7 +3,6 @@ package tcp
 import (
 	"context"
 	"fmt"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -92,9 +91,6 @@ const (
 	// lookEvery is how many of them are made between two looks at what was
 	// sent again, for which the kernel waits 0.2 s each time.
 	lookEvery = 25
-	// reportTime is how long is waited for the report that a segment came twice,
-	// where one was sent again.
-	reportTime = 500 * time.Millisecond
 )
 
 var _ = suite.It("has every byte acknowledged that was sent, and sends none twice", check.Check{
@@ -122,22 +118,26 @@ var _ = suite.It("has every byte acknowledged that was sent, and sends none twic
 	for _, end := range []*sock.Socket{client, server} {
 		Expect(end.Set(sock.NoDelay, 1)).To(Succeed())
 	}
-	sent := 0
+	sent, lost := 0, 0
+	var err error
 	for sent < roundTrips {
-		err := optBackAndForth(deadline, client, server)
+		err = optBackAndForth(deadline, client, server)
 		load.ExcuseTimeout(err)
 		Expect(err).NotTo(HaveOccurred(), "round trip %d of %d", sent+1, roundTrips)
 		sent++
-		if sent%lookEvery == 0 && optLostAtLast(deadline, client, server) > 0 {
-			break
+		if sent%lookEvery == 0 || sent == roundTrips {
+			if lost, err = spec.LostSegments(deadline, client, server); err != nil || lost > 0 {
+				break
+			}
 		}
 	}
+	Expect(err).NotTo(HaveOccurred(), "read TCP_INFO")
 	// What came back last acknowledged all that went there.
 	ends := optInfo(client, server)
 	spec.Evidence("client", "%s", ends[0])
 	spec.Evidence("server", "%s", ends[1])
 	spec.Measure("segments_sent_again", float64(ends[0].Retransmissions+ends[1].Retransmissions))
-	if lost := optLostAtLast(deadline, client, server); lost > 0 {
+	if lost > 0 {
 		if how, starved := load.Starved(); starved {
 			spec.Inconclusive("%d segments were sent again, but %s", lost, how)
 		}
@@ -160,33 +160,6 @@ func optBackAndForth(ctx context.Context, client, server *sock.Socket) error {
 		}
 	}
 	return nil
-}
-
-// optLostAtLast is optLost as soon as nothing is lost, or when the reports of what
-// came twice have had their time: they are under way when what was sent again counts
-// already.
-func optLostAtLast(ctx context.Context, client, server *sock.Socket) int {
-	GinkgoHelper()
-	ctx, cancel := context.WithTimeout(ctx, reportTime)
-	defer cancel()
-	for {
-		lost := optLost(optInfo(client, server))
-		if lost == 0 || ctx.Err() != nil {
-			return lost
-		}
-		time.Sleep(time.Millisecond) // nothing tells of a counter
-	}
-}
-
-// optLost counts the segments that were sent again and that the other end did
-// not have already: where a machine stands still for a moment, a timer of the
-// sender may run out before the acknowledgement is seen.
-func optLost(ends []sock.TCPInfo) int {
-	lost := 0
-	for _, end := range ends {
-		lost += max(0, int(end.Retransmissions)-int(end.DuplicatesReported))
-	}
-	return lost
 }
 
 var _ = suite.It("fills the interface with its segments and scales its windows", check.Check{

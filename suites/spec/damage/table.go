@@ -81,9 +81,8 @@ func (c Case) insist(t *testing.T) (outcomes map[string]Outcome, busy bool) {
 		outcomes, taken = c.outcomes(t)
 		t.Logf("others had %.0f %% of the processors meanwhile", 100*taken)
 		id = c.unsure(outcomes)
-		busy = taken > maxTaken || strings.Contains(outcomes[id].Message, "tainted: ")
 		if id == "" || taken > maxTaken || time.Now().After(end) {
-			return outcomes, busy
+			return outcomes, taken > maxTaken || strings.Contains(outcomes[id].Message, "tainted: ")
 		}
 	}
 }
